@@ -1,0 +1,1 @@
+"""WHAT to make: frozen recipes, artifact keys, presets. Knows the standard library and pydantic."""

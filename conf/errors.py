@@ -1,0 +1,38 @@
+"""The family of errors that users read, and the nearest name to a wrong one."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FeaturemillError(Exception):
+    """An error whose text is written for the user: what was asked, what is, what to do next.
+
+    `transient` says whether the same call may succeed without anybody changing anything;
+    only such errors are retried.
+    """
+
+    transient = False
+
+
+class RecipeError(FeaturemillError):
+    """A recipe, preset or setting is wrong; nothing was run."""
+
+
+class WorldError(FeaturemillError):
+    """The world, not the data, stands in the way: a file is gone or changed, weights are missing.
+
+    What was sealed stays sealed; the next run tries the rest again.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is closest to `name`, or None when none is close."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the nearest known name, or else all of them."""
+    known = sorted(known)
+    if close := nearest(name, known):
+        return f"Did you mean {close!r}?"
+    return f"Known are: {', '.join(known) or 'none'}."

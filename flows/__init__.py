@@ -1,0 +1,1 @@
+"""IN WHICH ORDER: Prefect flows and the command line. No arithmetic, no file formats."""

@@ -1,0 +1,1 @@
+"""WHERE it is kept: the artifact store and its file formats. Knows no model and no Prefect."""

@@ -1,0 +1,1 @@
+"""Pure arrays: no storage, no model, no Prefect."""

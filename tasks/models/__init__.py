@@ -1,0 +1,1 @@
+"""Adapters of the model libraries, each imported only inside its loader."""
