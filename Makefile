@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python 3.11 and pip, nothing else: what they miss goes into .venv.
+PYTHON ?= python3
+EXTRAS := clip,yolo,maps,tokens,photos,dask,dev
+BIN := .venv/bin
+INSTALLED := .venv/installed
+FLOORS := conf storage tasks flows
+BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))
+
+# Nothing here calls out: weights come from installed packages or from `featuremill models fetch`.
+export HF_HUB_OFFLINE := 1
+export YOLO_OFFLINE := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+
+.PHONY: setup demo test check bench
+.DEFAULT_GOAL := setup
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d, \
+	and featuremill needs 3.11 or newer. Name one that is: make setup PYTHON=python3.11" \
+	% sys.version_info[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --no-input -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup
+	$(BIN)/featuremill run demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(FLOORS) benchmarks tests
+	$(BIN)/lint-imports
+
+bench: setup
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json; done
