@@ -21,7 +21,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python %d.%d, \
 	and featuremill needs 3.11 or newer. Name one that is: make setup PYTHON=python3.11" \
 	% sys.version_info[:2])'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@# Debian's Python comes without ensurepip: there, the pip beside it fills the venv.
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { $(PYTHON) -m venv --clear --without-pip .venv && \
+	$(PYTHON) -m pip --python $(BIN)/python install pip; }
 	$(BIN)/python -m pip install --no-input -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
