@@ -197,7 +197,8 @@ def test_make_and_the_tests_are_offline(variable: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("required", "says"), [("0", "1 skipped"), ("1", "but this test was skipped. Skipped: no chromi")]
+    ("required", "says"),
+    [("0", "1 skipped"), ("1", "but this test was skipped. Skipped: no chromi")],
 )
 def test_a_skipped_browser_test_fails_where_browsers_are_required(
     tmp_path: Path, required: str, says: str
