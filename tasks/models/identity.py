@@ -1,0 +1,106 @@
+"""What a model is by its bytes: checksums of weights, versions of libraries."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from conf.errors import RecipeError, WorldError
+from conf.models import ModelSpec
+
+Sha256 = Callable[[Path], str]
+"""Gives the sha256, in hex, of a file; callers pass one that remembers."""
+
+_BLOCK_BYTES = 1 << 20  # 1 MiB
+
+
+class WeightsMissing(WorldError):
+    """The files of a model are not on this machine."""
+
+    def __init__(self, model: str, looked_in: Iterable[Path | str], remedy: str) -> None:
+        places = "; ".join(str(place) for place in looked_in) or "nowhere"
+        super().__init__(f"The weights of {model} are missing. Looked in: {places}. {remedy}")
+
+
+class WeightsDiffer(WorldError):
+    """The recipe pins other weights than those on this machine."""
+
+
+class WeightsUnreadable(WorldError):
+    """A file of weights is there, but is not what the model takes."""
+
+
+class LibraryMissing(WorldError):
+    """The package that runs a model is not installed."""
+
+
+class LibraryDiffers(WorldError):
+    """The recipe pins another version of a package than the one installed."""
+
+
+def title(spec: ModelSpec) -> str:
+    """Return how messages name a model: `open_clip ViT-B-32 (laion2b_s34b_b79k)`."""
+    return f"{spec.family} {spec.name} ({spec.weights})"
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256, in hex, of the file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def installed(packages: Sequence[str], *, extra: str | None = None) -> str:
+    """Return `name==version` of each package, space separated, without importing any.
+
+    Raises LibraryMissing, which names the pip command (`extra` is featuremill's).
+    """
+    return " ".join(f"{package}=={_version(package, extra)}" for package in packages)
+
+
+def settled(spec: ModelSpec, *, sha256: str, library: str, **more: Any) -> ModelSpec:
+    """Return `spec` with what was found filled in; raises when it pins anything else."""
+    if spec.sha256 not in (None, sha256):
+        raise WeightsDiffer(
+            f"The recipe pins sha256 {spec.sha256} for {title(spec)}, the weights on this machine "
+            f"have {sha256}. Put the pinned weights in their place, or pin these."
+        )
+    if spec.library not in (None, library):
+        raise LibraryDiffers(
+            f"The recipe pins {spec.library!r} for {title(spec)}, installed is {library!r}. "
+            "Install the pinned version, or pin the installed one: features may differ."
+        )
+    return spec.model_copy(update={"sha256": sha256, "library": library, **more})
+
+
+def seed_of(spec: ModelSpec) -> int:
+    """Return SEED of the weights `random:SEED`."""
+    text = spec.weights.removeprefix("random:")
+    if not text.isdecimal():
+        raise RecipeError(
+            f"{spec.weights!r} names no random weights: what follows the colon is a whole number, "
+            'such as weights = "random:0".'
+        )
+    return int(text)
+
+
+def fingerprint_of(arrays: Iterable[tuple[str, str, tuple[int, ...], bytes | memoryview]]) -> str:
+    """Return the sha256, in hex, over (name, dtype, shape, bytes) of every array of a model."""
+    digest = hashlib.sha256()
+    for name, dtype, shape, content in arrays:
+        digest.update(f"{name}\0{dtype}\0{shape}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _version(package: str, extra: str | None) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        wanted = f'"featuremill[{extra}]"' if extra else package
+        raise LibraryMissing(
+            f"The package {package} is not installed. Install it with `pip install {wanted}`."
+        ) from None

@@ -1,0 +1,317 @@
+"""Any model of open_clip: its towers, its tokenizer, its own preprocessing.
+
+Weights are a pretrained tag, a hub repository, a directory, or random. Nothing is downloaded here.
+"""
+
+import logging
+import pickle
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from conf.errors import RecipeError
+from conf.keys import sha256_of
+from conf.models import ModelSpec
+from tasks.models.devices import (
+    arithmetic,
+    choose_device,
+    exact_float32,
+    module_fingerprint,
+    require_precision,
+    torch_dtype,
+)
+from tasks.models.identity import (
+    Sha256,
+    WeightsMissing,
+    WeightsUnreadable,
+    file_sha256,
+    installed,
+    seed_of,
+    settled,
+    title,
+)
+from tasks.models.open_clip_files import (
+    Found,
+    configuration,
+    deciding_files,
+    find_files,
+    tokenizer_folder,
+)
+from tasks.models.protocols import EncodedImages, Float32
+
+if TYPE_CHECKING:
+    import torch
+
+_TEXT_BATCH = 64
+_SLENDER = 8  # ratio of the sides beyond which only the middle is resized
+_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 4e-2}
+
+
+class OpenClipEncoder:
+    """An open_clip model; see the module."""
+
+    def __init__(self, model: Any, tokenizer: Any, spec: ModelSpec, device: str) -> None:
+        """Take a model already on `device` and in the precision of `spec`."""
+        self._model, self._tokenizer, self._precision = model, tokenizer, spec.precision
+        self.device = device
+        self.fingerprint = module_fingerprint(model)
+        self.logit_scale = float(model.logit_scale.detach().exp().reshape(-1)[0])
+        bias = model.logit_bias
+        self.logit_bias = None if bias is None else float(bias.detach().reshape(-1)[0])
+        self.activation: Literal["softmax", "sigmoid"] = "softmax" if bias is None else "sigmoid"
+        self._geometry, self._table, self._longest_ratio = _preprocessing(model)
+        self._one_tokenizer_at_a_time = threading.Lock()
+        self.dim, self.token_count, self.token_dim = self._measured(title(spec))
+
+    def preprocess(self, image: Image.Image) -> Float32:
+        """Return (3, height, width) by the model's own transform.
+
+        Of an image more than eight times as long as wide, only the middle that the transform
+        keeps is resized: the whole would be enlarged to gigabytes.
+        """
+        middle = _middle(image, self._longest_ratio) if self._longest_ratio else image
+        levels = np.asarray(self._geometry(middle))
+        channels = [self._table[channel][levels[..., channel]] for channel in range(3)]
+        return np.stack(channels)
+
+    def encode_images(self, pixels: Float32, *, tokens: bool = False) -> EncodedImages:
+        """Return features of `pixels`, (batch, 3, height, width); tokens after the last norm."""
+        if tokens and not self.token_count:
+            raise RecipeError(
+                "Patch tokens were asked of an open_clip model whose image tower gives none. "
+                "Leave them out, or take one with a vision transformer, such as ViT-B-32."
+            )
+        with arithmetic(self.device, self._precision):
+            given = self._given(pixels)
+            if not tokens:
+                return EncodedImages(_unit(self._model.encode_image(given)))
+            said = self._with_tokens(given)
+        patches: Float32 = said["image_intermediates"][-1].float().cpu().numpy()
+        return EncodedImages(_unit(said["image_features"]), patches)
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """Return (n, dim) of unit norm; texts longer than the model's context are cut to it."""
+        starts = range(0, len(texts), _TEXT_BATCH)
+        rows = [self._text_batch(list(texts[start : start + _TEXT_BATCH])) for start in starts]
+        return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
+
+    def _text_batch(self, texts: list[str]) -> Float32:
+        with self._one_tokenizer_at_a_time:
+            ids = self._tokenizer(texts)
+        with arithmetic(self.device, self._precision):
+            return _unit(self._model.encode_text(ids.to(self.device)))
+
+    def _given(self, pixels: Float32) -> "torch.Tensor":
+        import torch
+
+        given = torch.from_numpy(np.ascontiguousarray(pixels))
+        return given.to(self.device, torch_dtype(self._precision))
+
+    def _with_tokens(self, given: "torch.Tensor") -> dict[str, Any]:
+        said: dict[str, Any] = self._model.forward_intermediates(
+            image=given,
+            image_indices=1,
+            normalize=False,
+            normalize_intermediates=True,
+            image_output_fmt="NLC",
+            image_output_extra_tokens=True,
+        )
+        return said
+
+    def _measured(self, name: str) -> tuple[int, int, int]:
+        """Return dim, token count and token dim, seen on one image of noise.
+
+        Raises WeightsUnreadable when the path that gives tokens gives another pooled feature.
+        """
+        noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+        pixels = self.preprocess(noise)[None]
+        pooled = self.encode_images(pixels).pooled
+        try:
+            with arithmetic(self.device, self._precision):
+                said = self._with_tokens(self._given(pixels))
+        except (AssertionError, AttributeError, NotImplementedError, TypeError):
+            return pooled.shape[1], 0, 0  # how towers without patches say so
+        off = float(np.abs(_unit(said["image_features"]) - pooled).max())
+        if off > _TOLERANCE[self._precision]:
+            raise WeightsUnreadable(
+                f"{name}: the pooled feature of the token path differs from encode_image by "
+                f"{off:.2g} (at most {_TOLERANCE[self._precision]:.2g} is rounding). "
+                "Try another release of open_clip_torch, and report the model."
+            )
+        _, count, width = said["image_intermediates"][-1].shape
+        return pooled.shape[1], count, width
+
+
+def identify(spec: ModelSpec, models_root: Path, sha256: Sha256 = file_sha256) -> ModelSpec:
+    """Return `spec` with checksum, library, revision and preprocessing filled in.
+
+    Imports neither torch nor open_clip. Random weights have the checksum of name, seed and library.
+    """
+    found = find_files(spec, models_root)
+    more: dict[str, Any] = {"revision": found.revision} if found.revision else {}
+    if deciding := deciding_files(spec, found):
+        more["preprocessing"] = _own_preprocessing(spec, deciding, sha256)
+    library = installed(_packages(configuration(spec, found)), extra="clip")
+    if found.weights is None:
+        drawn = {"name": spec.name, "seed": seed_of(spec), "library": library}
+        return settled(spec, sha256=sha256_of(drawn), library=library, **more)
+    return settled(spec, sha256=sha256(found.weights), library=library, **more)
+
+
+def load(spec: ModelSpec, models_root: Path, device: str) -> OpenClipEncoder:
+    """Return the loaded encoder; raises WeightsDiffer when the file is not the one `spec` pins."""
+    identify(spec, models_root)
+    device = choose_device(device)
+    require_precision(spec, device)
+    exact_float32()
+    found = find_files(spec, models_root)
+    with _quiet():
+        model = _built(spec, found)
+        tokenizer = _tokenizer(spec, found)
+    return OpenClipEncoder(model.eval().to(device), tokenizer, spec, device)
+
+
+def _packages(config: dict[str, Any]) -> list[str]:
+    """Return the packages that run the model: a configuration may ask for timm or transformers."""
+    timm = "timm_model_name" in config["vision_cfg"]
+    hugging = "hf_model_name" in config["text_cfg"]
+    return ["open_clip_torch", *["timm"] * timm, *["transformers"] * hugging]
+
+
+def _own_preprocessing(spec: ModelSpec, deciding: list[Path], sha256: Sha256) -> str:
+    """Return "config:<16 hex>", of the files beside the weights that decide features too."""
+    digests = {path.name: sha256(path) for path in deciding}
+    own = f"config:{sha256_of(digests)[:16]}"
+    if spec.preprocessing not in ("native", own):
+        raise RecipeError(
+            f"The recipe asks for preprocessing {spec.preprocessing!r} of {title(spec)}; the "
+            f"directory {deciding[0].parent} has {own!r}: another configuration or "
+            'tokenizer. preprocessing = "native" takes what is there.'
+        )
+    return own
+
+
+def _built(spec: ModelSpec, found: Found) -> Any:
+    import open_clip
+    import torch
+
+    name = f"local-dir:{found.folder}" if found.folder else spec.name
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(spec) if spec.is_random else 0)
+        try:
+            model = open_clip.create_model(
+                name, load_weights=False, pretrained_text=False, precision=spec.precision,
+                **_of_tag(spec, found),
+            )  # fmt: skip
+        except OSError as error:  # transformers, offline, without the configuration of a text tower
+            raise _needs_hub(spec, error) from error
+    if found.weights:
+        _fill(model, found.weights)
+    return model
+
+
+def _of_tag(spec: ModelSpec, found: Found) -> dict[str, Any]:
+    """Return what open_clip's list of tags says about the model beside its weights."""
+    if found.folder or spec.is_random or spec.weights.startswith("local-dir:"):
+        return {}
+    from open_clip import get_pretrained_cfg
+    from open_clip.transform import PreprocessCfg
+
+    said = get_pretrained_cfg(spec.name, spec.weights)
+    known = {field.name for field in fields(PreprocessCfg)}
+    own = {name: value for name, value in said.items() if name in known}
+    return {"force_preprocess_cfg": own, "force_quick_gelu": bool(said.get("quick_gelu"))}
+
+
+def _fill(model: Any, weights: Path) -> None:
+    import open_clip
+
+    try:
+        open_clip.load_checkpoint(model, str(weights), strict=True, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, KeyError, AttributeError) as error:
+        raise WeightsUnreadable(
+            f"{weights} does not load as this model: {error} Only tensors are ever read from it: "
+            "a TorchScript or pickled checkpoint has to be saved as safetensors first."
+        ) from error
+
+
+def _tokenizer(spec: ModelSpec, found: Found) -> Any:
+    import open_clip
+
+    texts = configuration(spec, found)["text_cfg"]
+    if "hf_tokenizer_name" not in texts:
+        return open_clip.get_tokenizer(f"local-dir:{found.folder}" if found.folder else spec.name)
+    try:
+        return open_clip.HFTokenizer(
+            tokenizer_folder(spec, found) or texts["hf_tokenizer_name"],
+            context_length=texts.get("context_length", 77),
+            tokenizer_mode=texts.get("tokenizer_mode"),
+            local_files_only=True,
+            **texts.get("tokenizer_kwargs", {}),
+        )
+    except (OSError, ImportError) as error:
+        raise _needs_hub(spec, error) from error
+
+
+def _needs_hub(spec: ModelSpec, error: Exception) -> WeightsMissing:
+    reason = str(error).partition("\n")[0]
+    return WeightsMissing(
+        f"{title(spec)}, tokenizer or text tower",
+        [f"the Hugging Face cache ({reason})"],
+        f"Fetch them with `featuremill models fetch {spec.name}/{spec.weights}`.",
+    )
+
+
+def _preprocessing(model: Any) -> tuple[Any, Float32, int | None]:
+    """Return the model's own transform up to the pixels, then (3, 256) what grey levels become.
+
+    Last comes the ratio of sides beyond which the middle is all that the transform can use.
+    """
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from torchvision.transforms import Compose, Normalize, ToTensor
+
+    own = PreprocessCfg(**model.visual.preprocess_cfg)
+    steps = image_transform_v2(own, is_train=False).transforms
+    geometry = [step for step in steps if not isinstance(step, ToTensor | Normalize)]
+    mean, std = (np.asarray(part, np.float32)[:, None] for part in (steps[-1].mean, steps[-1].std))
+    levels = np.arange(256, dtype=np.float32) / np.float32(255)
+    ratio = {"shortest": _SLENDER, "longest": int(np.min(own.size))}.get(own.resize_mode)
+    return Compose(geometry), (levels - mean) / std, ratio
+
+
+def _middle(image: Image.Image, ratio: int) -> Image.Image:
+    width_px, height_px = image.size
+    most_px = ratio * min(width_px, height_px)
+    across_px, down_px = min(width_px, most_px), min(height_px, most_px)
+    left_px, top_px = (width_px - across_px) // 2, (height_px - down_px) // 2
+    return image.crop((left_px, top_px, left_px + across_px, top_px + down_px))
+
+
+def _unit(features: "torch.Tensor") -> Float32:
+    import torch
+
+    unit: Float32 = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+    return unit
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip's talk out of the root logger, which it would also configure."""
+    root, silent = logging.getLogger(), logging.NullHandler()
+    root.addHandler(silent)
+    root.addFilter(_not_open_clip)
+    try:
+        yield
+    finally:
+        root.removeFilter(_not_open_clip)
+        root.removeHandler(silent)
+
+
+def _not_open_clip(record: logging.LogRecord) -> bool:
+    return "open_clip" not in record.pathname
