@@ -1,0 +1,59 @@
+"""Prompt features: what decides them."""
+
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from conf.keys import Frozen, Recipe
+from conf.models import ModelSpec
+
+
+class PromptSet(Frozen):
+    """A vocabulary said in one or more templates, such as "a photo of {}"."""
+
+    templates: tuple[str, ...] = Field(min_length=1)
+    """Each holds one {}; several make an ensemble."""
+    vocabulary: tuple[str, ...] = Field(min_length=1)
+    """The labels or concepts that fill the {}."""
+
+    @field_validator("templates")
+    @classmethod
+    def _have_one_place(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+        for template in templates:
+            if template.count("{}") != 1:
+                raise ValueError(
+                    f"the template {template!r} has {template.count('{}')} places for a word; "
+                    'write exactly one {}, as in "a photo of {}"'
+                )
+        return templates
+
+    @field_validator("vocabulary")
+    @classmethod
+    def _name_each_once(cls, vocabulary: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({word for word in vocabulary if vocabulary.count(word) > 1})
+        if twice:
+            raise ValueError(f"the vocabulary names {', '.join(map(repr, twice))} more than once")
+        return vocabulary
+
+    def texts(self) -> tuple[str, ...]:
+        """Return every prompt, word by word: all templates of the first word come first."""
+        return tuple(
+            template.replace("{}", word) for word in self.vocabulary for template in self.templates
+        )
+
+
+class PromptRecipe(Recipe):
+    """Unit text features of a prompt set, one a word: unit norm, mean over templates, unit norm again."""
+
+    kind: ClassVar[str] = "prompt-features"
+
+    model: ModelSpec
+    prompts: PromptSet
+
+
+class Preset(Frozen):
+    """The settings of flow `prompts`: encode prompt sets, one artifact per template id."""
+
+    model: ModelSpec
+    prompts: dict[str, PromptSet]
+    """Template id, such as "label_prompts_t01", to its templates and vocabulary."""

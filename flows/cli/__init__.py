@@ -1,0 +1,92 @@
+"""The command line: `featuremill VERB`. Every verb is a module here, found by its name.
+
+A verb's module has HELP, `add_arguments(parser)` and `run(arguments) -> int`, and imports what is heavy inside
+`run`: listing artifacts must not pay for Prefect, nor a cached run for torch.
+
+Exit codes: 0 done; 1 it could not be done; 2 the command or preset is wrong; 3 damage was found; 130 stopped.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from conf.errors import FeaturemillError, RecipeError, did_you_mean
+from conf.runtime import Runtime
+
+DONE, FAILED, WRONG, DAMAGED, STOPPED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code; errors meant for the user are printed without a traceback."""
+    _stay_offline()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verbs = [found.name for found in pkgutil.iter_modules(__path__)]
+    if words and not words[0].startswith("-") and words[0] not in verbs:
+        return _refuse(f"featuremill has no verb {words[0]!r}. {did_you_mean(words[0], verbs)}", WRONG)
+    chosen = [words[0]] if words and words[0] in verbs else verbs
+    given = _parser(chosen).parse_args(words)
+    try:
+        return int(given.run(given))
+    except RecipeError as problem:
+        return _refuse(_text(problem), WRONG)
+    except FeaturemillError as problem:
+        return _refuse(_text(problem), FAILED)
+    except BrokenPipeError:  # the reader of our output, `head` perhaps, had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _parser(verbs: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="featuremill", description="Turn images and text into features that people can trust."
+    )
+    choices = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name in verbs:
+        module = importlib.import_module(f"flows.cli.{name}")
+        verb = choices.add_parser(name, help=module.HELP, description=module.HELP)
+        verb.add_argument("--json", action="store_true", help="print one JSON value for machines")
+        verb.add_argument("--store", help="the store's directory (default: FEATUREMILL_STORE)")
+        verb.add_argument("--models", help="where weights lie (default: FEATUREMILL_MODELS)")
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def runtime_of(given: argparse.Namespace, base: Runtime | None = None) -> Runtime:
+    """Return `base`, or the environment's runtime, with the places that the flags name."""
+    if given.store:
+        os.environ["FEATUREMILL_STORE"] = given.store
+    if given.models:
+        os.environ["FEATUREMILL_MODELS"] = given.models
+    places = Runtime()
+    named = {
+        name: getattr(places, name) for name in ("store", "models") if getattr(given, name) or not base
+    }
+    return (base or places).model_copy(update=named)
+
+
+def print_json(content: Any) -> None:
+    """Print `content` as one JSON value."""
+    print(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def _refuse(text: str, code: int) -> int:
+    print(text, file=sys.stderr)
+    return code
+
+
+def _text(problem: BaseException) -> str:
+    return "\n".join([str(problem), *getattr(problem, "__notes__", [])])
+
+
+def _stay_offline() -> None:
+    """Keep libraries from looking around the network, unless the user has set it otherwise."""
+    for name in ("DO_NOT_TRACK", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

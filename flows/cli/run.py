@@ -1,0 +1,120 @@
+"""`featuremill run PRESET`: make what a preset says, or what is missing of it."""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from conf.load import load_preset
+from flows.cli import DONE, FAILED, STOPPED, print_json, runtime_of
+
+if TYPE_CHECKING:
+    from flows.run import Run
+
+HELP = "make what a preset says; what is stored is reused, what is missing is made"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the preset, its changes and --verbose."""
+    parser.add_argument("preset", metavar="PRESET|FILE", help="a preset's name, or a TOML file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="change one setting, such as model.precision=bf16 or runtime.batch_size=32",
+    )
+    parser.add_argument("--verbose", action="store_true", help="show Prefect's log")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the flow of a preset and print what it made."""
+    preset = load_preset(given.preset, given.set)
+    runtime = runtime_of(given, preset.runtime)
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if given.verbose else "CRITICAL")
+    began = time.perf_counter()
+    flow = importlib.import_module(f"flows.{preset.flow}").FLOW
+    with first_interrupt_stops():
+        made = flow(preset.settings, runtime)
+    seconds = time.perf_counter() - began
+    if given.json:
+        print_json(as_json(made, seconds))
+    else:
+        print_report(made, seconds)
+    return DONE
+
+
+@contextmanager
+def first_interrupt_stops() -> Iterator[None]:
+    """Let the first Ctrl-C finish the running parts and begin no other; a second one interrupts."""
+    from tasks.checkpoint import stop_requested
+
+    def ask(signal_number: int, frame: FrameType | None) -> None:
+        stop_requested.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print(
+            "\nStopping when the running parts are sealed. Ctrl-C again to stop at once.",
+            file=sys.stderr,
+        )
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def as_json(run: "Run", seconds: float) -> dict[str, Any]:
+    """Return a run as a JSON object."""
+    return {
+        "run": run.name,
+        "store": str(run.runtime.store),
+        "seconds": round(seconds, 3),
+        "artifacts": [
+            {
+                "name": made.name,
+                "key": made.artifact.key,
+                "state": made.state,
+                "rows": made.artifact.rows,
+                "rows_made": made.rows_made,
+                "seconds": round(made.seconds, 3),
+                "note": made.note,
+                "path": str(run.store.path_of(made.artifact)),
+            }
+            for made in run.made
+        ],
+        "tables": [
+            {"title": table.title, "header": table.header, "rows": list(table.rows)}
+            for table in run.tables
+        ],
+    }
+
+
+def print_report(run: "Run", seconds: float) -> None:
+    """Print the tables of a run, its artifacts, and where they are."""
+    from tasks.pages.tables import as_text
+
+    for table in run.tables:
+        print(f"\n{table.title}\n\n{as_text(table.header, table.rows)}")
+    header = ("artifact", "state", "rows", "made now", "seconds", "key", "")
+    rows = [
+        (
+            f"{run.name}/{made.name}",
+            made.state,
+            f"{made.artifact.rows:,}",
+            f"{made.rows_made:,}",
+            f"{made.seconds:.1f}",
+            made.artifact.key,
+            made.note,
+        )
+        for made in run.made
+    ]
+    print(f"\nArtifacts of this run ({seconds:.1f} s)\n\n{as_text(header, rows)}")
+    print(f"\nThey are in {run.runtime.store}")
+    print(f"Look closer: featuremill show {run.name}/{run.made[-1].name}")

@@ -1,0 +1,31 @@
+"""Datasets: what a source holds now, as a ledger of rows."""
+
+from prefect import flow
+
+from conf.dataset import Preset, SourceSpec
+from conf.runtime import Runtime
+from flows.run import Run
+from storage.dataset import Ledger
+from storage.drafts import Making
+from storage.store import Artifact
+from tasks.dataset import keep_ledger, scan_source
+from tasks.pages.tables import summary_text
+
+
+@flow(name="dataset", flow_run_name="dataset-of-{preset.source.source}")
+def dataset_ledger(preset: Preset, runtime: Runtime | None = None) -> Run:
+    """Take up the rows of `preset.source`: names, contents, labels, and what cannot be read and why."""
+    run = Run("dataset", runtime or Runtime())
+    make_dataset(run, preset.source)
+    return run.close()
+
+
+def make_dataset(run: Run, source: SourceSpec, name: str = "dataset") -> tuple[Artifact, Ledger]:
+    """Return the ledger of what `source` holds now, and its artifact."""
+    ledger = scan_source(source, runtime=run.runtime)
+    making = Making(ledger.recipe, {}, ("ledger",))
+    note = summary_text(ledger)
+    return run.make(name, making, keep_ledger, ledger=ledger, note=note), ledger
+
+
+FLOW = dataset_ledger

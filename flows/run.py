@@ -1,0 +1,229 @@
+"""A run: the artifacts of one flow, made or reused, with what it takes to tell the user."""
+
+import inspect
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import Task
+from prefect.artifacts import create_table_artifact
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from conf.errors import FeaturemillError, WorldError
+from conf.models import ModelSpec
+from conf.runtime import Runtime
+from storage.drafts import Draft, Making
+from storage.hashes import Hashes
+from storage.publishing import driving
+from storage.store import Artifact, ArtifactStore
+from tasks.checkpoint import Stopped, seal_into, stop_requested
+from tasks.models.load import resolve
+from tasks.progress import progress, say
+
+class PartsFailed(FeaturemillError):
+    """Some parts of an artifact could not be made; the others are sealed."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """One artifact of a run."""
+
+    name: str
+    artifact: Artifact
+    state: str
+    """"Cached" when it was published before, "Completed" when this run published it."""
+    rows_made: int
+    """Rows that this run computed; the others were sealed before or taken over."""
+    seconds: float
+    note: str = ""
+    """What the user should know of it, such as rows that failed."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Something to read at the end of a run."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+@dataclass
+class Run:
+    """The artifacts that a flow has made so far."""
+
+    name: str
+    runtime: Runtime
+    made: list[Made] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = ArtifactStore(self.runtime.store)
+
+    def resolve(self, model: ModelSpec) -> ModelSpec:
+        """Return `model` with its weights and library named exactly, so that a key can be made."""
+        with Hashes(self.runtime.store / "hashes.sqlite") as hashes:
+            return resolve(model, self.runtime, hashes.sha256_of_file)
+
+    def make(
+        self,
+        name: str,
+        making: Making,
+        part_task: Task[..., Any],
+        *inputs: Any,
+        check: Callable[[], Any] | None = None,
+        made: Mapping[str, Any] | None = None,
+        note: str = "",
+        **places: Any,
+    ) -> Artifact:
+        """Return the artifact of `making`, whatever part of it is missing made by `part_task`.
+
+        `part_task` is called as `part_task(recipe, *inputs, part=..., runtime=..., **places)`; `check` is
+        called once when parts were made, before they are published.
+        """
+        began = time.perf_counter()
+        rows_made = 0
+        with driving(
+            self.store, making, part_rows=self.runtime.part_rows, on_wait=_say_waiting(name)
+        ) as draft:
+            if draft is not None:
+                rows_made = self._make_parts(name, draft, making, part_task, inputs, places)
+                if rows_made and check:
+                    check()
+            state = seal_into(self.runtime.store)(
+                making.recipe, making.inputs, runtime=self.runtime, made=made, return_state=True
+            )
+        artifact: Artifact = state.result()
+        self.store.refs.set(f"{self.name}/{name}", artifact.key)
+        seconds = time.perf_counter() - began
+        self.made.append(Made(name, artifact, state.name or "", rows_made, seconds, note))
+        return artifact
+
+    def _make_parts(
+        self,
+        name: str,
+        draft: Draft,
+        making: Making,
+        part_task: Task[..., Any],
+        inputs: tuple[Any, ...],
+        places: Mapping[str, Any],
+    ) -> int:
+        pending = draft.pending()
+        rows = sum(len(draft.rows_of(part)) for part in pending)
+        if not pending:
+            return 0
+        with (
+            progress(
+                str(draft.key),
+                len(making.rows),
+                done=len(making.rows) - rows,
+                title=name,
+                is_shown=self.runtime.progress,
+            ),
+            task_runner(self.runtime) as runner,
+        ):
+            begin = _submitter(runner, part_task, making, inputs, places | {"runtime": self.runtime})
+            failed = _all_parts(pending, begin, window=2 * self.runtime.workers)
+        if failed or stop_requested.is_set():
+            raise _explain(name, draft, failed)
+        return rows
+
+    def show(self, table: Table) -> None:
+        """Have `table` printed when the run is over."""
+        self.tables.append(table)
+
+    def close(self) -> "Run":
+        """Leave a Prefect table of what was made and reused, and return this run."""
+        if FlowRunContext.get():
+            create_table_artifact(
+                key=f"run-{self.name.replace('_', '-')}",
+                table=[_table_row(made) for made in self.made],
+                description=f"Artifacts of `{self.name}`, in {self.runtime.store}",
+            )
+        return self
+
+
+def task_runner(runtime: Runtime) -> TaskRunner[PrefectFuture[Any]]:
+    """Return the runner that `runtime` names, set to make so many parts at once."""
+    return ThreadPoolTaskRunner(max_workers=runtime.workers)
+
+
+def _submitter(
+    runner: TaskRunner[PrefectFuture[Any]],
+    part_task: Task[..., Any],
+    making: Making,
+    inputs: tuple[Any, ...],
+    places: Mapping[str, Any],
+) -> Callable[[str], PrefectFuture[Any]]:
+    positional = [name for name in inspect.signature(part_task.fn).parameters][: len(inputs) + 1]
+    given = dict(zip(positional, (making.recipe, *inputs), strict=True)) | dict(places)
+
+    def begin(part: str) -> PrefectFuture[Any]:
+        return runner.submit(part_task, given | {"part": part})
+
+    return begin
+
+
+def _all_parts(
+    pending: list[str], begin: Callable[[str], PrefectFuture[Any]], window: int
+) -> dict[str, Exception]:
+    """Make all parts, at most `window` of them handed out at once; return what failed, by part.
+
+    What the world did to one part does not keep others from being made; any other error stops at once.
+    """
+    waiting, running = deque(pending), deque[tuple[str, PrefectFuture[Any]]]()
+    failed: dict[str, Exception] = {}
+    while waiting or running:
+        while waiting and len(running) < window:
+            part = waiting.popleft()
+            running.append((part, begin(part)))
+        part, future = running.popleft()
+        future.wait()
+        problem = future.result(raise_on_failure=False) if future.state.is_failed() else None
+        if isinstance(problem, Exception):
+            failed[part] = problem
+        if stop_requested.is_set() or not all(isinstance(p, WorldError) for p in failed.values()):
+            waiting.clear()
+    return failed
+
+
+def _explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Exception:
+    sealed, parts = len(draft.sealed()), len(draft.part_rows)
+    kept = f"{sealed} of {parts} parts of {name} are sealed in {draft.path}"
+    real = [problem for problem in failed.values() if not isinstance(problem, Stopped)]
+    if not real:
+        return Stopped(f"Stopped. {kept}; run the same command to make the others.")
+    for problem in real:
+        if not isinstance(problem, WorldError):
+            problem.add_note(f"{kept}; they are kept, and the next run makes only the others.")
+            return problem
+    told = "; ".join(dict.fromkeys(str(problem) for problem in real[:3]))
+    raised = PartsFailed(
+        f"{len(real)} parts of {name} could not be made: {told}. {kept}; run the same command to try the "
+        "others again."
+    )
+    raised.__cause__ = real[0]
+    return raised
+
+
+def _say_waiting(name: str) -> Callable[[str], None]:
+    def waiting(holder: str) -> None:
+        say(f"{name}: another run is making it ({holder}); waiting for that one to finish.")
+
+    return waiting
+
+
+def _table_row(made: Made) -> dict[str, Any]:
+    return {
+        "artifact": made.name,
+        "state": made.state,
+        "rows": made.artifact.rows,
+        "rows made": made.rows_made,
+        "seconds": round(made.seconds, 2),
+        "note": made.note,
+        "key": made.artifact.key,
+    }

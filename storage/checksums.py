@@ -1,0 +1,49 @@
+"""Checksums of files on disk: BLAKE3, in hex."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from blake3 import blake3
+
+_THREADED_BYTES = 1 << 24  # 16 MiB: below it, threads cost more than they save
+
+
+@dataclass(frozen=True)
+class FileSum:
+    """How long a file is and what it hashes to."""
+
+    size_bytes: int
+    blake3: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the two facts as a JSON object."""
+        return {"size_bytes": self.size_bytes, "blake3": self.blake3}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Return the sum that `as_json` gave."""
+        return cls(int(content["size_bytes"]), str(content["blake3"]))
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the sum of the bytes that lie at `path` now."""
+        size_bytes = path.stat().st_size
+        threads = blake3.AUTO if size_bytes >= _THREADED_BYTES else 1
+        hasher = blake3(max_threads=threads)
+        if size_bytes:
+            hasher.update_mmap(path)
+        return cls(size_bytes, hasher.hexdigest())
+
+    def problem(self, path: Path, *, rehash: bool = True) -> str | None:
+        """Return what is wrong with the file at `path`, in words, or None when it is as it was."""
+        try:
+            size_bytes = path.stat().st_size
+        except FileNotFoundError:
+            return f"{path.name} is gone"
+        if size_bytes != self.size_bytes:
+            return f"{path.name} has {size_bytes} bytes, {self.size_bytes} were written"
+        if rehash and FileSum.of(path) != self:
+            return f"{path.name} has other bytes than were written (BLAKE3 differs)"
+        return None

@@ -1,0 +1,136 @@
+"""HDF5 files of a part: one array a file, written once, at the speed of the disk."""
+
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from blake3 import blake3
+
+from storage.checksums import FileSum
+from storage.steps import step
+
+_BLOCK_BYTES = 1 << 23  # 8 MiB
+_WRITE_NOW = 2  # SYNC_FILE_RANGE_WRITE: start writeback, wait for nothing
+POOLED_CHUNK_ROWS = 1024
+
+
+def write_pooled(
+    path: Path, name: str, rows: np.ndarray[Any, Any], others: Mapping[str, np.ndarray[Any, Any]]
+) -> None:
+    """Write `rows` (N, D) in chunks (1024, D) as dataset `name`, and small arrays beside it."""
+    chunk = (min(POOLED_CHUNK_ROWS, max(1, len(rows))), rows.shape[1])
+    with step("write", path), h5py.File(path, "w") as file:
+        file.create_dataset(name, data=rows, chunks=chunk if len(rows) else None)
+        for other, values in others.items():
+            file.create_dataset(other, data=values)
+
+
+def write_contiguous(path: Path, name: str, rows: np.ndarray[Any, Any]) -> FileSum:
+    """Write `rows` as the only dataset of a new file, contiguous and uncompressed, flushed to the disk.
+
+    HDF5 lays out the file; the bytes then go straight from the array to their place while a thread hashes
+    them, and the kernel is told early to write them back.
+    """
+    rows = np.ascontiguousarray(rows)
+    data = memoryview(rows).cast("B") if rows.size else memoryview(b"")
+    with step("write", path):
+        offset = _lay_out(path, name, rows)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            sums = _pour(descriptor, offset, data)
+            with step("fsync-file", path):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return sums
+
+
+def _lay_out(path: Path, name: str, rows: np.ndarray[Any, Any]) -> int:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple(rows.shape)
+        kind = h5py.h5t.py_create(rows.dtype, logical=True)
+        dataset = h5py.h5d.create(file.id, name.encode(), kind, space, properties)
+        offset = dataset.get_offset()
+    return int(offset or 0)
+
+
+def _pour(descriptor: int, offset: int, data: memoryview) -> FileSum:
+    """Write `data` at `offset`; return the sum of the whole file, hashed meanwhile by a thread."""
+    size_bytes = os.fstat(descriptor).st_size
+    head = os.pread(descriptor, offset, 0) if data else b""
+    end = offset + len(data) if data else 0
+    tail = os.pread(descriptor, size_bytes - end, end)
+    hasher = blake3()
+
+    def hash_all() -> None:
+        for piece in (head, data, tail):
+            for start in range(0, len(piece), _BLOCK_BYTES):
+                hasher.update(piece[start : start + _BLOCK_BYTES])
+
+    thread = threading.Thread(target=hash_all)
+    thread.start()
+    try:
+        _write_blocks(descriptor, offset, data)
+    finally:
+        thread.join()
+    return FileSum(max(size_bytes, end), hasher.hexdigest())
+
+
+def _write_blocks(descriptor: int, offset: int, data: memoryview) -> None:
+    done = 0
+    while done < len(data):
+        written = os.pwrite(descriptor, data[done : done + _BLOCK_BYTES], offset + done)
+        _start_writeback(descriptor, offset + done, written)
+        done += written
+
+
+def _start_writeback(descriptor: int, offset: int, size_bytes: int) -> None:
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, offset, size_bytes, _WRITE_NOW)
+
+
+def _find_sync_file_range() -> Any:
+    if not sys.platform.startswith("linux"):
+        return None
+    function = getattr(ctypes.CDLL(None, use_errno=True), "sync_file_range", None)
+    if function is not None:
+        function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
+
+
+_sync_file_range = _find_sync_file_range()
+
+
+def read_rows(path: Path, name: str, positions: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Return rows of dataset `name` by position, each read straight into its place.
+
+    Positions may come in any order; they are read in file order, in runs of neighbours.
+    """
+    with h5py.File(path, "r") as file:
+        dataset = file[name]
+        out = np.empty((len(positions), *dataset.shape[1:]), dataset.dtype)
+        order = np.argsort(positions, kind="stable")
+        for run in _runs(np.asarray(positions)[order]):
+            first, count = int(np.asarray(positions)[order][run.start]), run.stop - run.start
+            block = dataset[first : first + count]
+            out[order[run]] = block
+    return out
+
+
+def _runs(ordered: np.ndarray[Any, Any]) -> list[slice]:
+    """Return slices of `ordered`, ascending integers, in which each is its neighbour's successor."""
+    if not len(ordered):
+        return []
+    breaks = np.flatnonzero(np.diff(ordered) != 1) + 1
+    edges = [0, *breaks.tolist(), len(ordered)]
+    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]

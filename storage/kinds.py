@@ -1,0 +1,73 @@
+"""What the store needs to know of a kind of artifact; each capability tells it in its own module.
+
+`conf/<stem>.py` names the kind in its recipe, `storage/<stem>.py` lists it in `KINDS`: nothing is registered
+anywhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import conf
+from conf.errors import did_you_mean
+from conf.keys import Recipe
+from storage.errors import StoreError
+from storage.parts import PartWriter
+
+if TYPE_CHECKING:
+    from storage.drafts import Draft
+    from storage.store import Artifact, ArtifactStore
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of artifact is cut, finished, read and taken over."""
+
+    name: str
+    open: Callable[[ArtifactStore, Artifact], Any]
+    """Returns the reader that `open_artifact` gives."""
+    part_rows: int = 256
+    """Rows of a part, unless Runtime says otherwise."""
+    finish: Callable[[Draft], None] | None = None
+    """Writes the documented files from the sealed parts; idempotent."""
+    copy_rows: Callable[[Path, Sequence[int], PartWriter], None] | None = None
+    """Copies rows, by position, of a sealed part into a new one. Kinds that have it are row-wise."""
+
+    @property
+    def row_wise(self) -> bool:
+        """Whether a row's bytes depend on the row alone, so that sealed parts may be taken over."""
+        return self.copy_rows is not None
+
+
+def find_kind(name: str) -> Kind:
+    """Return what `storage/<stem>.py` says of the kind `name`."""
+    stem = stem_of(name)
+    module = importlib.import_module(f"storage.{stem}")
+    return next(kind for kind in module.KINDS if kind.name == name)
+
+
+def stem_of(kind: str) -> str:
+    """Return the capability whose recipe in `conf` makes artifacts of `kind`."""
+    stems = _stems()
+    if kind not in stems:
+        raise StoreError(f"No capability here makes {kind!r} artifacts. {did_you_mean(kind, stems)}")
+    return stems[kind]
+
+
+@cache
+def _stems() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for module in pkgutil.iter_modules(conf.__path__):
+        if module.ispkg:
+            continue
+        members = vars(importlib.import_module(f"conf.{module.name}")).values()
+        recipes = [m for m in members if inspect.isclass(m) and issubclass(m, Recipe)]
+        found |= {r.kind: module.name for r in recipes if "kind" in vars(r) and r.__module__ == f"conf.{module.name}"}
+    return found

@@ -1,0 +1,96 @@
+"""Prompt features on disk: one `prompts.h5` with `text_features` (K, D) float32, `texts`, `vocabulary`,
+`templates`, and what it takes to score with them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from conf.prompts import PromptRecipe
+from storage.kinds import Kind
+from storage.parts import PartWriter
+from storage.steps import step
+from storage.store import Artifact, ArtifactStore
+
+PROMPTS = "prompts.h5"
+_TEXT = h5py.string_dtype("utf-8")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How cosines of a model become scores: scale, bias (None: none) and activation."""
+
+    logit_scale: float
+    logit_bias: float | None
+    activation: Literal["softmax", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """A prompt set with its features, as `open_artifact` gives it."""
+
+    vocabulary: tuple[str, ...]
+    templates: tuple[str, ...]
+    texts: tuple[str, ...]
+    text_features: np.ndarray[Any, Any]
+    """(K, D) float32, unit norm, one row a word of the vocabulary."""
+    texts_hash: str
+    scoring: Scoring
+
+
+def write_prompts(writer: PartWriter, prompts: Prompts, fingerprint: str) -> None:
+    """Write `prompts` as the one file of a part."""
+    path = writer.folder / PROMPTS
+    with step("write", path), h5py.File(path, "w") as file:
+        file.create_dataset("text_features", data=prompts.text_features)
+        for name, words in _words(prompts).items():
+            file.create_dataset(name, data=list(words), dtype=_TEXT)
+        file.attrs.update(_attributes(prompts) | {"model_fingerprint": fingerprint})
+
+
+def _words(prompts: Prompts) -> dict[str, Sequence[str]]:
+    return {
+        "texts": prompts.texts,
+        "vocabulary": prompts.vocabulary,
+        "templates": prompts.templates,
+    }
+
+
+def _attributes(prompts: Prompts) -> dict[str, Any]:
+    count, dim = prompts.text_features.shape
+    bias = prompts.scoring.logit_bias
+    return {
+        "K": count,
+        "D": dim,
+        "T_txt": -1,
+        "texts_hash": prompts.texts_hash,
+        "logit_scale": prompts.scoring.logit_scale,
+        "activation": prompts.scoring.activation,
+        **({} if bias is None else {"logit_bias": bias}),
+    }
+
+
+def open_prompts(store: ArtifactStore, artifact: Artifact) -> Prompts:
+    """Return the prompt set of `artifact` with its features."""
+    (path,) = store.path_of(artifact).glob(f"parts/*/{PROMPTS}")
+    with h5py.File(path, "r") as file:
+        words = {name: tuple(file[name].asstr()[:]) for name in ("vocabulary", "templates", "texts")}
+        bias = file.attrs.get("logit_bias")
+        scoring = Scoring(
+            logit_scale=float(file.attrs["logit_scale"]),
+            logit_bias=None if bias is None else float(bias),
+            activation=file.attrs["activation"],
+        )
+        features = file["text_features"][:]
+        return Prompts(
+            **words,
+            text_features=features,
+            texts_hash=file.attrs["texts_hash"],
+            scoring=scoring,
+        )
+
+
+KINDS = (Kind(name=PromptRecipe.kind, open=open_prompts),)

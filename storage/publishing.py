@@ -1,0 +1,186 @@
+"""From a making to a published artifact: drive it, seal it, rename once."""
+
+import os
+import platform
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from conf.keys import ArtifactKey
+from storage.atomic import exclusive, fsync_directory, fsync_file, is_held, rename
+from storage.checksums import FileSum
+from storage.drafts import PLAN, Draft, Making
+from storage.errors import DamagedArtifact, IncompleteArtifact, NoSpace
+from storage.kinds import Kind, find_kind
+from storage.manifest import MANIFEST, Manifest, files_in
+from storage.parts import Marker, marker_path, sweep
+from storage.store import Artifact, ArtifactStore
+from storage.takeover import Donation, cut, donations, fill
+
+_SPARE_BYTES = 1 << 26  # 64 MiB that a run leaves free for manifests, SQLite and everybody else
+
+
+@contextmanager
+def driving(
+    store: ArtifactStore,
+    making: Making,
+    *,
+    part_rows: int | None = None,
+    on_wait: Callable[[str], None] | None = None,
+) -> Iterator[Draft | None]:
+    """Yield the draft of `making`, its lock held, or None when the artifact is already published.
+
+    A second process that asks for the same artifact waits here and then finds it published. A draft that
+    an earlier run left is resumed: its sealed parts are hashed again, damaged ones quarantined, and rows
+    that artifacts of the same family hold are taken over.
+    """
+    if store.find(making.key):
+        yield None
+        return
+    with exclusive(store.lock_path(making.key), on_wait):
+        if store.find(making.key):
+            yield None
+            return
+        draft = _resume(store, making, part_rows)
+        _check_space(store, draft, making)
+        yield draft
+
+
+def _resume(store: ArtifactStore, making: Making, part_rows: int | None) -> Draft:
+    kind = find_kind(making.key.kind)
+    draft = store.draft(making.key)
+    offers = _offers(store, making, kind)
+    if draft is None:
+        parts = cut(making.rows, offers, part_rows or kind.part_rows, pieces=kind.row_wise)
+        draft = Draft.create(store.draft_folder(making.key), making, parts)
+    sweep(draft.parts)
+    for name, marker in draft.sealed().items():
+        if problem := marker.problem(draft.parts):
+            store.quarantine_part(draft, name, problem)
+    fill(draft, offers, kind)
+    return draft
+
+
+def _offers(store: ArtifactStore, making: Making, kind: Kind) -> list[Donation]:
+    """Return the sealed parts that may hold wanted rows: of the same artifact in quarantine, and,
+    where rows stand alone, of every artifact and draft of the family."""
+    found = [
+        offer
+        for folder in store.path.glob(f"quarantine/{making.key.kind}/{making.key}.*/")
+        for offer in donations(folder, making.key)
+    ]
+    if not kind.row_wise:
+        return found
+    for key in store.family(making.key.kind, making.family):
+        found += donations(store.folder(key), key)
+    for draft in store.drafts():
+        if draft.key != making.key and draft.plan["family"] == making.family:
+            found += donations(draft.path, draft.key)
+    return found
+
+
+def _check_space(store: ArtifactStore, draft: Draft, making: Making) -> None:
+    rows = sum(len(draft.rows_of(name)) for name in draft.pending())
+    needed, free = rows * making.row_bytes, shutil.disk_usage(store.path).free
+    if needed and needed + _SPARE_BYTES > free:
+        raise NoSpace(
+            f"{making.key} needs about {needed / 1e9:.2f} GB for {rows} rows; {store.path} has "
+            f"{free / 1e9:.2f} GB free. Free some, or name another store with --store, and run again: "
+            "what is sealed is kept."
+        )
+
+
+def seal(
+    store: ArtifactStore, key: ArtifactKey, *, made: Mapping[str, Any] | None = None
+) -> Artifact:
+    """Finish and publish the draft of `key`, and return its handle; of a published one, just the handle.
+
+    `made` is provenance for the manifest: device, fingerprint, whatever decides nothing. Raises
+    IncompleteArtifact while parts are missing.
+    """
+    if found := store.find(key):
+        return found
+    draft = store.open_draft(key)
+    markers = draft.check_complete()
+    _check_coverage(draft, markers)
+    _write_manifest(draft, markers, made or {})
+    _publish(store, draft)
+    found = store.find(key)
+    if found is None:
+        raise DamagedArtifact(f"{key} was damaged while it was published. Run the flow again.")
+    return found
+
+
+def _check_coverage(draft: Draft, markers: list[Marker]) -> None:
+    rows = [row for marker in markers for row in marker.rows]
+    if len(rows) != len(set(rows)):
+        twice = len(rows) - len(set(rows))
+        raise IncompleteArtifact(
+            f"The parts of {draft.key} hold {twice} rows twice. This is a fault of the plan in "
+            f"{draft.path}; remove that directory and run again."
+        )
+
+
+def _write_manifest(draft: Draft, markers: list[Marker], made: Mapping[str, Any]) -> None:
+    kind = find_kind(draft.key.kind)
+    (draft.path / MANIFEST).unlink(missing_ok=True)  # of a publishing that died before its rename
+    sweep(draft.parts)
+    if kind.finish:
+        kind.finish(draft)
+    plan = draft.plan
+    files = _known_sums(draft, markers)
+    for name in sorted(files_in(draft.path) - files.keys()):
+        fsync_file(draft.path / name)
+        files[name] = FileSum.of(draft.path / name)
+    Manifest(
+        key=plan["key"],
+        digest=plan["digest"],
+        family=plan["family"],
+        recipe=plan["recipe"],
+        inputs=plan["inputs"],
+        rows=sum(len(marker.rows) for marker in markers),
+        files=files,
+        made=_provenance(draft, markers) | dict(made),
+    ).write(draft.path)
+
+
+def _known_sums(draft: Draft, markers: list[Marker]) -> dict[str, FileSum]:
+    return {
+        f"parts/{marker.part}/{name}": sums
+        for marker in markers
+        for name, sums in marker.files.items()
+    }
+
+
+def _provenance(draft: Draft, markers: list[Marker]) -> dict[str, Any]:
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "wall_seconds": round(time.time() - draft.plan["began"], 3),
+        "part_seconds": round(sum(marker.seconds for marker in markers), 3),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": {name: found for name in ("torch", "numpy", "h5py") if (found := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _publish(store: ArtifactStore, draft: Draft) -> None:
+    for name in files_in(draft.path) | {MANIFEST}:
+        os.chmod(draft.path / name, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+    target = store.folder(draft.key)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fsync_directory(draft.path)
+    rename(draft.path, target)
+    fsync_directory(draft.path.parent)
+    (target / PLAN).unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""References: names that people and flows give to artifacts, one small file each."""
+
+from pathlib import Path
+
+from conf.keys import ArtifactKey
+from storage.atomic import write_file
+from storage.errors import StoreError
+
+
+class Refs:
+    """The names in a store's `refs/`; a name is words joined by '/', such as "demo/photo-labels"."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def all(self) -> dict[str, str]:
+        """Return every name with the key it means, sorted by name."""
+        paths = (path for path in sorted(self.root.rglob("*")) if path.is_file())
+        return {
+            path.relative_to(self.root).as_posix(): path.read_text().strip()
+            for path in paths
+            if not path.name.startswith(".")
+        }
+
+    def set(self, name: str, key: ArtifactKey | str) -> None:
+        """Let `name` mean the artifact `key` from now on."""
+        words = name.split("/")
+        if not all(word and word[0] != "." and word.isprintable() for word in words):
+            raise StoreError(
+                f"{name!r} is not a name for an artifact. Names are words joined by '/', none of them "
+                "starting with a dot: demo/photo-labels."
+            )
+        path = self.root.joinpath(*words)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file() or path.read_text() != f"{key}\n":
+            write_file(path, f"{key}\n".encode())

@@ -1,0 +1,216 @@
+"""The artifact store: a directory, and its only author. It remembers what was made and never makes it twice.
+
+    <store>/published/<kind>/<key>/   exists only whole, files 0444
+    <store>/drafts/<kind>/<key>/      artifacts in the making
+    <store>/locks/<key>               flock of the process that drives a making
+    <store>/quarantine/               what was found damaged, with the reason
+    <store>/refs/                     names of artifacts
+"""
+
+import json
+import time
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from uuid import uuid4
+
+from conf.errors import did_you_mean
+from conf.keys import ArtifactKey, Frozen
+from storage.atomic import exclusive, fsync_directory, rename, write_json
+from storage.drafts import PLAN, Draft
+from storage.errors import DamagedArtifact, DraftLost, StoreError, UnknownArtifact
+from storage.manifest import Manifest
+from storage.refs import Refs
+
+STORE_FORMAT = 1
+
+
+class Artifact(Frozen):
+    """A small handle to something published: what tasks pass to one another instead of arrays."""
+
+    kind: str
+    key: str
+    rows: int
+    store: str
+    """The uuid of the store that has it."""
+
+
+class ArtifactStore:
+    """The store in directory `path`; it is made there when `path` is absent or empty."""
+
+    def __init__(self, path: Path | str, *, create: bool = True) -> None:
+        self.path = Path(path).absolute()
+        self.uuid = self._found_or_read(create=create)
+
+    @cached_property
+    def refs(self) -> Refs:
+        """The names of artifacts."""
+        return Refs(self.path / "refs")
+
+    def _found_or_read(self, *, create: bool) -> str:
+        card = self.path / "store.json"
+        if not card.exists() and create:
+            self._found(card)
+        try:
+            content = json.loads(card.read_bytes())
+            if content["format"] == STORE_FORMAT:
+                return str(content["uuid"])
+            found = f"is a store of format {content['format']}"
+        except FileNotFoundError:
+            found = "is no artifact store: it has no store.json"
+        except (ValueError, KeyError, TypeError):
+            found = "has a store.json that is not one"
+        raise StoreError(
+            f"{self.path} {found}. This version reads format {STORE_FORMAT}. "
+            "Name another directory with --store or FEATUREMILL_STORE; an absent or empty one becomes a store."
+        )
+
+    def _found(self, card: Path) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if any(path.name != "locks" for path in self.path.iterdir()):
+                return  # somebody's directory: not a store, and not ours to make one of
+            with exclusive(self.path / "locks" / "store"):
+                if not card.exists():
+                    write_json(card, {"format": STORE_FORMAT, "uuid": uuid4().hex})
+        except OSError as problem:
+            raise StoreError(
+                f"{self.path} cannot become a store: {problem.strerror}. "
+                "Name a directory you can write to with --store or FEATUREMILL_STORE."
+            ) from problem
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def folder(self, key: ArtifactKey | str) -> Path:
+        """Return where the published artifact `key` lies or would lie."""
+        key = key if isinstance(key, ArtifactKey) else ArtifactKey.parse(key)
+        return self.path / "published" / key.kind / str(key)
+
+    def path_of(self, artifact: Artifact) -> Path:
+        """Return the directory of `artifact`; raises StoreError when another store made it."""
+        if artifact.store != self.uuid:
+            raise StoreError(
+                f"{artifact.key} was made in another store than {self.path}. "
+                "Point --store or FEATUREMILL_STORE at the one it was made in."
+            )
+        return self.folder(artifact.key)
+
+    def key_of(self, artifact: Artifact) -> ArtifactKey:
+        """Return the key of `artifact`, parsed."""
+        return ArtifactKey.parse(artifact.key)
+
+    def find(self, key: ArtifactKey) -> Artifact | None:
+        """Return the published artifact `key`, or None.
+
+        The size of every file is checked; an artifact that fails is quarantined and counts as absent.
+        """
+        folder = self.folder(key)
+        try:
+            manifest = Manifest.read(folder)
+            problem = manifest.problem(folder, rehash=False) if manifest else None
+        except DamagedArtifact as damage:
+            manifest, problem = None, str(damage)
+        if problem:
+            self.quarantine(key, problem)
+        if manifest is None or problem:
+            return None
+        return Artifact(kind=key.kind, key=str(key), rows=manifest.rows, store=self.uuid)
+
+    def manifest(self, key: ArtifactKey | str) -> Manifest:
+        """Return the manifest of a published artifact; raises UnknownArtifact."""
+        manifest = Manifest.read(self.folder(key))
+        if manifest is None:
+            raise self.unknown(str(key))
+        return manifest
+
+    def published(self) -> list[ArtifactKey]:
+        """Return the keys of all that is published, sorted."""
+        names = self.path.glob("published/*/*/manifest.json")
+        return sorted(ArtifactKey.parse(path.parent.name) for path in names)
+
+    def published_folders(self) -> list[ArtifactKey]:
+        """Return the keys of all directories under `published/`, also of those without a manifest."""
+        return sorted(ArtifactKey.parse(path.name) for path in self.path.glob("published/*/*/"))
+
+    def family(self, kind: str, family: str) -> list[ArtifactKey]:
+        """Return the keys of the published artifacts of `kind` that share rows with `family`."""
+        found = []
+        for key in self.published():
+            with suppress(DamagedArtifact):
+                manifest = Manifest.read(self.folder(key)) if key.kind == kind else None
+                if manifest and manifest.family == family:
+                    found.append(key)
+        return found
+
+    def drafts(self) -> list[Draft]:
+        """Return the artifacts in the making, by key."""
+        paths = sorted(self.path.glob(f"drafts/*/*/{PLAN}"))
+        return [draft for path in paths if (draft := Draft.read(path.parent))]
+
+    def resolve(self, name: str) -> Artifact:
+        """Return the artifact that `name` means: a key, the start of one key, or a reference."""
+        known = [str(key) for key in self.published()]
+        refs = self.refs.all()
+        matching = [refs[name]] if name in refs else [key for key in known if key.startswith(name)]
+        if len(matching) > 1:
+            raise UnknownArtifact(
+                f"{name!r} is the start of {len(matching)} keys: {', '.join(matching[:5])}. Write more of it."
+            )
+        found = self.find(ArtifactKey.parse(matching[0])) if matching else None
+        if found is None:
+            raise self.unknown(name, [*known, *refs])
+        return found
+
+    def unknown(self, name: str, known: list[str] | None = None) -> UnknownArtifact:
+        """Return the error that says `name` is not here, and what is nearest."""
+        known = [str(key) for key in self.published()] if known is None else known
+        hint = did_you_mean(name, known) if known else "The store is empty."
+        return UnknownArtifact(
+            f"{self.path} has no artifact {name!r}. {hint} `featuremill ls` lists all."
+        )
+
+    # -- damage ----------------------------------------------------------------------------------
+
+    def quarantine(self, key: ArtifactKey, reason: str) -> Path:
+        """Move the published artifact `key` out of sight, with the reason, and return where it lies now."""
+        target = self._quarantine_place(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_json(target.with_name(f"{target.name}.json"), {"key": str(key), "reason": reason})
+        with suppress(FileNotFoundError):  # another process moved it a moment ago
+            rename(self.folder(key), target)
+            fsync_directory(self.folder(key).parent)
+        return target
+
+    def quarantine_part(self, draft: Draft, name: str, reason: str) -> None:
+        """Move a damaged part of `draft` out of sight, with the reason, so that it is made again."""
+        target = self._quarantine_place(draft.key)
+        target.mkdir(parents=True)
+        write_json(target.with_name(f"{target.name}.json"), {"key": str(draft.key), "reason": reason})
+        draft.reject(name, target / "parts")
+
+    def _quarantine_place(self, key: ArtifactKey) -> Path:
+        return self.path / "quarantine" / key.kind / f"{key}.{time.time_ns()}"
+
+    # -- for storage/publishing.py ---------------------------------------------------------------
+
+    def draft_folder(self, key: ArtifactKey) -> Path:
+        """Return where the draft of `key` lies or would lie."""
+        return self.path / "drafts" / key.kind / str(key)
+
+    def draft(self, key: ArtifactKey) -> Draft | None:
+        """Return the draft of `key`, for a worker: whoever drives the making holds the lock."""
+        return Draft.read(self.draft_folder(key))
+
+    def lock_path(self, key: ArtifactKey) -> Path:
+        """Return the file whose flock the process that drives the making of `key` holds."""
+        return self.path / "locks" / str(key)
+
+    def open_draft(self, key: ArtifactKey) -> Draft:
+        """Return the draft of `key`; raises DraftLost when there is none."""
+        draft = self.draft(key)
+        if draft is None:
+            raise DraftLost(
+                f"There is no draft of {key} in {self.path}: nobody drives its making, or it was published. "
+                "Run the flow again; what is published is reused."
+            )
+        return draft

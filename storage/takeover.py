@@ -1,0 +1,97 @@
+"""Taking over rows that an older artifact of the same family has already made.
+
+Two steps, so that a run killed between them loses nothing: the plan is cut along the parts of the donors, then
+every pending part that a donor holds is filled from it, in a first run and in a resumed one alike.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conf.keys import ArtifactKey
+from storage.drafts import Draft
+from storage.kinds import Kind
+from storage.parts import Marker, sealed
+
+
+@dataclass(frozen=True)
+class Donation:
+    """A sealed part of another artifact: published, an unfinished draft's, or quarantined."""
+
+    parts: Path
+    marker: Marker
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return self.parts / self.marker.part
+
+
+def donations(folder: Path, key: ArtifactKey) -> Iterator[Donation]:
+    """Yield the sealed parts of the artifact or draft `key` in `folder`."""
+    parts = folder / "parts"
+    if parts.is_dir():
+        for marker in sealed(parts, key):
+            yield Donation(parts, marker)
+
+
+def cut(
+    wanted: Sequence[str], offers: Sequence[Donation], part_rows: int, *, pieces: bool
+) -> list[Sequence[str]]:
+    """Return the rows of each part to plan: along `offers` where they hold wanted rows, then in order.
+
+    With `pieces`, a donor's part counts also when only some of its rows are wanted. Every wanted row
+    is in exactly one part.
+    """
+    missing = dict.fromkeys(wanted)
+    parts: list[Sequence[str]] = []
+    for offer in sorted(offers, key=lambda offer: _cost(offer.marker, missing)):
+        rows = [row for row in offer.marker.rows if row in missing]
+        if rows and (pieces or len(rows) == len(offer.marker.rows)):
+            parts.append(rows)
+            for row in rows:
+                del missing[row]
+    rest = list(missing)
+    return parts + [rest[start : start + part_rows] for start in range(0, len(rest), part_rows)]
+
+
+def fill(draft: Draft, offers: Sequence[Donation], kind: Kind) -> None:
+    """Seal every pending part of `draft` whose rows some donor holds.
+
+    A part with the same rows is hard-linked, of a larger one the rows are copied. The donor's bytes are
+    hashed first: damage is not handed on.
+    """
+    pending = draft.pending()
+    if not pending or not offers:
+        return
+    holders = {row: offer for offer in reversed(offers) for row in offer.marker.rows}
+    sound: dict[Path, bool] = {}
+    for name in pending:
+        rows = draft.rows_of(name)
+        offer = holders.get(rows[0])
+        if offer and set(rows) <= set(offer.marker.rows) and _is_sound(offer, sound):
+            _adopt(draft, name, offer, kind)
+
+
+def _is_sound(offer: Donation, known: dict[Path, bool]) -> bool:
+    if offer.folder not in known:
+        known[offer.folder] = offer.marker.problem(offer.parts) is None
+    return known[offer.folder]
+
+
+def _cost(marker: Marker, missing: dict[str, None]) -> tuple[bool, int]:
+    """Order whole parts before pieces and large before small: links before copies, few before many."""
+    useful = sum(row in missing for row in marker.rows)
+    return useful < len(marker.rows), -useful
+
+
+def _adopt(draft: Draft, name: str, offer: Donation, kind: Kind) -> None:
+    rows = draft.rows_of(name)
+    if tuple(rows) == offer.marker.rows:
+        with draft.write_part(name) as writer:
+            for file, sums in offer.marker.files.items():
+                writer.link(offer.folder / file, sums)
+    elif kind.copy_rows:
+        place = {row: position for position, row in enumerate(offer.marker.rows)}
+        with draft.write_part(name) as writer:
+            kind.copy_rows(offer.folder, [place[row] for row in rows], writer)

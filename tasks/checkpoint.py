@@ -1,0 +1,132 @@
+"""The places where our tasks meet Prefect: parts are retried, seals are remembered by the store.
+
+Prefect schedules, retries and shows; the store remembers. So tasks that make parts have no Prefect cache, and
+the task that seals an artifact has one whose record this module rewrites before Prefect may read it.
+"""
+
+import errno
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.results import ResultRecord, ResultRecordMetadata
+from prefect.serializers import JSONSerializer
+
+from conf.errors import FeaturemillError
+from conf.keys import ArtifactKey, Recipe
+from conf.runtime import Runtime
+from storage.atomic import write_file
+from storage.publishing import seal as publish
+from storage.store import Artifact, ArtifactStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RECORD = "prefect.json"
+RETRIES = 3
+_PASSING_ERRNOS = frozenset(
+    {errno.EAGAIN, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET}
+)
+
+
+class Stopped(FeaturemillError):
+    """The user asked to stop: the running part was sealed, this one was not begun."""
+
+
+stop_requested = threading.Event()
+"""Set by the first Ctrl-C: parts that run are finished, no other begins."""
+
+
+def check_not_stopped() -> None:
+    """Raise Stopped when the user has asked to stop."""
+    if stop_requested.is_set():
+        raise Stopped("Stopped before this part was begun. Run the same flow again to go on.")
+
+
+def is_transient(problem: BaseException) -> bool:
+    """Whether the same call may succeed later without anybody changing anything."""
+    match problem:
+        case FeaturemillError():
+            return problem.transient
+        case ConnectionError() | TimeoutError():
+            return True
+        case OSError():
+            return problem.errno in _PASSING_ERRNOS
+    return False
+
+
+def part_task(function: Callable[P, R]) -> Task[P, R]:
+    """Make `function`, which seals one part of a draft, a task: retried when the trouble may pass."""
+    made: Task[P, R] = task(
+        function,
+        retries=RETRIES,
+        retry_delay_seconds=[1, 5, 15],
+        retry_condition_fn=_may_pass,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    return made
+
+
+def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    return isinstance(state.data, BaseException) and is_transient(state.data)
+
+
+class StoreRemembers(CachePolicy):
+    """Lets Prefect say `Cached` exactly when the store holds the artifact, whole.
+
+    The key is where Prefect keeps its record: `<kind>/<key>/prefect.json` under `<store>/published`. Before
+    Prefect may look, the store is asked; on a hit the record is written anew from the manifest, on a miss it
+    is removed. So Prefect never reads a record that this process did not write.
+    """
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str:
+        """Return the path of the record, its content made to say what the store says now."""
+        store = ArtifactStore(inputs["runtime"].store)
+        key = inputs["recipe"].key(**inputs["inputs"])
+        record = store.folder(key) / RECORD
+        found = store.find(key)
+        if found is None:
+            record.unlink(missing_ok=True)
+        else:
+            write_file(record, record_of(found))
+        return f"{key.kind}/{key}/{RECORD}"
+
+
+def record_of(artifact: Artifact) -> bytes:
+    """Return the record that makes Prefect answer with the handle `artifact`."""
+    metadata = ResultRecordMetadata(serializer=JSONSerializer())
+    return ResultRecord(result=artifact, metadata=metadata).serialize()
+
+
+@task(cache_policy=StoreRemembers(), persist_result=True, result_serializer=JSONSerializer())
+def seal(
+    recipe: Recipe,
+    inputs: Mapping[str, ArtifactKey],
+    *,
+    runtime: Runtime,
+    made: Mapping[str, Any] | None = None,
+) -> Artifact:
+    """Finish and publish what `recipe` makes of `inputs`, and return its handle.
+
+    Called in every run: of something published it is `Cached`. `made` is provenance for the manifest.
+    """
+    return publish(ArtifactStore(runtime.store), recipe.key(**inputs), made=made)
+
+
+def seal_into(store: Path) -> Task[..., Artifact]:
+    """Return `seal` with its record kept beside the artifact, in the store at `store`."""
+    return seal.with_options(
+        result_storage=store / "published", cache_result_in_memory=False, persist_result=True
+    )
