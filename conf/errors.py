@@ -12,10 +12,20 @@ class FeaturemillError(Exception):
     """
 
     transient = False
+    exit_code = 1
+    """What the command line ends with."""
 
 
 class RecipeError(FeaturemillError):
     """A recipe, preset or setting is wrong; nothing was run."""
+
+    exit_code = 2
+
+
+class Stopped(FeaturemillError):
+    """The user asked to stop: parts that ran were sealed, no other was begun."""
+
+    exit_code = 130
 
 
 class WorldError(FeaturemillError):

@@ -14,7 +14,8 @@ from tasks.pages.tables import summary_text
 
 @flow(name="dataset", flow_run_name="dataset-of-{preset.source.source}")
 def dataset_ledger(preset: Preset, runtime: Runtime | None = None) -> Run:
-    """Take up the rows of `preset.source`: names, contents, labels, and what cannot be read and why."""
+    """Take up the rows of `preset.source`: names, contents, labels, and what cannot be read and
+    why."""
     run = Run("dataset", runtime or Runtime())
     make_dataset(run, preset.source)
     return run.close()

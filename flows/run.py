@@ -9,20 +9,22 @@ from typing import Any
 
 from prefect import Task
 from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from conf.errors import FeaturemillError, WorldError
+from conf.errors import FeaturemillError, Stopped, WorldError
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from storage.drafts import Draft, Making
 from storage.hashes import Hashes
 from storage.publishing import driving
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import Stopped, seal_into, stop_requested
+from tasks.checkpoint import seal_into, stop_requested
 from tasks.models.load import resolve
 from tasks.progress import progress, say
+
 
 class PartsFailed(FeaturemillError):
     """Some parts of an artifact could not be made; the others are sealed."""
@@ -82,8 +84,8 @@ class Run:
     ) -> Artifact:
         """Return the artifact of `making`, whatever part of it is missing made by `part_task`.
 
-        `part_task` is called as `part_task(recipe, *inputs, part=..., runtime=..., **places)`; `check` is
-        called once when parts were made, before they are published.
+        `part_task` is called as `part_task(recipe, *inputs, part=..., runtime=..., **places)`;
+        `check` is called once when parts were made, before they are published.
         """
         began = time.perf_counter()
         rows_made = 0
@@ -94,7 +96,7 @@ class Run:
                 rows_made = self._make_parts(name, draft, making, part_task, inputs, places)
                 if rows_made and check:
                     check()
-            state = seal_into(self.runtime.store)(
+            state: State[Artifact] = seal_into(self.runtime.store)(
                 making.recipe, making.inputs, runtime=self.runtime, made=made, return_state=True
             )
         artifact: Artifact = state.result()
@@ -126,7 +128,8 @@ class Run:
             ),
             task_runner(self.runtime) as runner,
         ):
-            begin = _submitter(runner, part_task, making, inputs, places | {"runtime": self.runtime})
+            given = {**places, "runtime": self.runtime}
+            begin = _submitter(runner, part_task, making, inputs, given)
             failed = _all_parts(pending, begin, window=2 * self.runtime.workers)
         if failed or stop_requested.is_set():
             raise _explain(name, draft, failed)
@@ -147,13 +150,13 @@ class Run:
         return self
 
 
-def task_runner(runtime: Runtime) -> TaskRunner[PrefectFuture[Any]]:
+def task_runner(runtime: Runtime) -> TaskRunner[Any]:
     """Return the runner that `runtime` names, set to make so many parts at once."""
     return ThreadPoolTaskRunner(max_workers=runtime.workers)
 
 
 def _submitter(
-    runner: TaskRunner[PrefectFuture[Any]],
+    runner: TaskRunner[Any],
     part_task: Task[..., Any],
     making: Making,
     inputs: tuple[Any, ...],
@@ -163,7 +166,8 @@ def _submitter(
     given = dict(zip(positional, (making.recipe, *inputs), strict=True)) | dict(places)
 
     def begin(part: str) -> PrefectFuture[Any]:
-        return runner.submit(part_task, given | {"part": part})
+        future: PrefectFuture[Any] = runner.submit(part_task, given | {"part": part})
+        return future
 
     return begin
 
@@ -173,7 +177,8 @@ def _all_parts(
 ) -> dict[str, Exception]:
     """Make all parts, at most `window` of them handed out at once; return what failed, by part.
 
-    What the world did to one part does not keep others from being made; any other error stops at once.
+    What the world did to one part does not keep others from being made; any other error stops at
+    once.
     """
     waiting, running = deque(pending), deque[tuple[str, PrefectFuture[Any]]]()
     failed: dict[str, Exception] = {}
@@ -203,7 +208,8 @@ def _explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Except
             return problem
     told = "; ".join(dict.fromkeys(str(problem) for problem in real[:3]))
     raised = PartsFailed(
-        f"{len(real)} parts of {name} could not be made: {told}. {kept}; run the same command to try the "
+        f"{len(real)} parts of {name} could not be made: {told}. {kept}; run the same command to "
+        f"try the "
         "others again."
     )
     raised.__cause__ = real[0]

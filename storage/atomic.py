@@ -35,7 +35,8 @@ def rename(source: Path, target: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`: readers see the old bytes or all of the new ones, also after a crash."""
+    """Replace `path` by `data`: readers see the old bytes or all of the new ones, also after a
+    crash."""
     temporary = temporary_beside(path)
     try:
         with step("write", path):

@@ -1,4 +1,5 @@
-"""The catalog: one SQLite table of what is published. Derived from manifests and refs, rebuilt at will."""
+"""The catalog: one SQLite table of what is published. Derived from manifests and refs, rebuilt at
+will."""
 
 import json
 import sqlite3

@@ -1,4 +1,5 @@
-"""Drafts: artifacts in the making. They survive failure, remember their plan and know what is missing."""
+"""Drafts: artifacts in the making. They survive failure, remember their plan and know what is
+missing."""
 
 import json
 import time
@@ -19,7 +20,8 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Making:
-    """What is to be made: a recipe, the keys of its inputs, and the rows that the parts must cover."""
+    """What is to be made: a recipe, the keys of its inputs, and the rows that the parts must
+    cover."""
 
     recipe: Recipe
     inputs: Mapping[str, ArtifactKey]
@@ -107,20 +109,23 @@ class Draft:
         rows = self.part_rows.get(name)
         if rows is None or not self.parts.is_dir():
             raise DraftLost(
-                f"Part {name} belongs to no draft in {self.path}: another run published or removed it. "
+                f"Part {name} belongs to no draft in {self.path}: another run published or removed "
+                f"it. "
                 "Run the flow again; what is published is reused."
             )
         with writing(self.parts, self.key, name, rows) as writer:
             yield writer
 
     def check_complete(self) -> list[Marker]:
-        """Return the markers of all parts, in order; raises IncompleteArtifact unless all are sealed."""
+        """Return the markers of all parts, in order; raises IncompleteArtifact unless all are
+        sealed."""
         done = self.sealed()
         missing = [name for name in self.part_rows if name not in done]
         if missing:
             raise IncompleteArtifact(
                 f"{self.key} lacks {len(missing)} of {len(self.part_rows)} parts "
-                f"({sum(len(self.rows_of(name)) for name in missing)} rows). The others are sealed in "
+                f"({sum(len(self.rows_of(name)) for name in missing)} rows). The others are sealed "
+                f"in "
                 f"{self.path}; run the same flow again to make only what is missing."
             )
         return [done[name] for name in self.part_rows]

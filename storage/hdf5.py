@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ def write_pooled(
 
 
 def write_contiguous(path: Path, name: str, rows: np.ndarray[Any, Any]) -> FileSum:
-    """Write `rows` as the only dataset of a new file, contiguous and uncompressed, flushed to the disk.
+    """Write `rows` as the only dataset of a new file, contiguous and uncompressed, flushed to the
+    disk.
 
-    HDF5 lays out the file; the bytes then go straight from the array to their place while a thread hashes
-    them, and the kernel is told early to write them back.
+    HDF5 lays out the file; the bytes then go straight from the array to their place while a thread
+    hashes them, and the kernel is told early to write them back.
     """
     rows = np.ascontiguousarray(rows)
-    data = memoryview(rows).cast("B") if rows.size else memoryview(b"")
+    data = memoryview(rows.data).cast("B") if rows.size else memoryview(b"")
     with step("write", path):
         offset = _lay_out(path, name, rows)
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -128,9 +130,10 @@ def read_rows(path: Path, name: str, positions: Sequence[int]) -> np.ndarray[Any
 
 
 def _runs(ordered: np.ndarray[Any, Any]) -> list[slice]:
-    """Return slices of `ordered`, ascending integers, in which each is its neighbour's successor."""
+    """Return slices of `ordered`, ascending integers, in which each is its neighbour's
+    successor."""
     if not len(ordered):
         return []
     breaks = np.flatnonzero(np.diff(ordered) != 1) + 1
     edges = [0, *breaks.tolist(), len(ordered)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(edges)]

@@ -1,7 +1,8 @@
-"""Image features on disk: sealed parts of pooled features and, in a file of their own, patch tokens.
+"""Image features on disk: sealed parts of pooled features and, in a file of their own, patch
+tokens.
 
-A part holds `features.h5` with `image_features` (n, D) float16 and `content_sha256` (n, 32) uint8, and for
-recipes with tokens `tokens.h5` with `image_token_features` (n, T, D) float16, contiguous.
+A part holds `features.h5` with `image_features` (n, D) float16 and `content_sha256` (n, 32) uint8,
+and for recipes with tokens `tokens.h5` with `image_token_features` (n, T, D) float16, contiguous.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ def write_part(
     tokens: Array | None,
     fingerprint: str,
 ) -> None:
-    """Write the features of `contents`: pooled (n, D) float16 and, unless None, tokens (n, T, D) float16."""
+    """Write the features of `contents`: pooled (n, D) float16 and, unless None, tokens (n, T, D)
+    float16."""
     digests = np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 32)
     path = writer.folder / FEATURES
     write_pooled(path, "image_features", pooled, {"content_sha256": digests})
@@ -50,7 +52,8 @@ def write_part(
 
 
 def row_bytes(recipe: ImageRecipe) -> int:
-    """Return about how many bytes a row takes on the disk; with tokens, for the largest models known."""
+    """Return about how many bytes a row takes on the disk; with tokens, for the largest models
+    known."""
     return 1 << 21 if recipe.tokens else 1 << 12  # 729 x 1152 and 2048 float16
 
 
@@ -68,7 +71,8 @@ def copy_rows(source: Path, positions: Sequence[int], writer: PartWriter) -> Non
 
 def read_part_row(folder: Path, position: int) -> Array:
     """Return the pooled feature (D,) float16 at `position` of the sealed part in `folder`."""
-    return read_rows(folder / FEATURES, "image_features", [position])[0]
+    row: Array = read_rows(folder / FEATURES, "image_features", [position])[0]
+    return row
 
 
 def fingerprints(parts: Path, markers: Sequence[Marker]) -> set[str]:
@@ -85,8 +89,10 @@ def finish(draft: Draft) -> None:
     found = fingerprints(draft.parts, list(draft.sealed().values()))
     if len(found) > 1:
         raise IncompleteArtifact(
-            f"The parts of {draft.key} were made by {len(found)} different models, though one recipe names "
-            f"them (fingerprints {', '.join(sorted(name[:12] for name in found))}): random weights of two "
+            f"The parts of {draft.key} were made by {len(found)} different models, though one "
+            f"recipe names "
+            f"them (fingerprints {', '.join(sorted(name[:12] for name in found))}): random weights "
+            f"of two "
             f"torch versions do that. Remove {draft.path} and run again."
         )
 
@@ -127,14 +133,17 @@ class ImageFeatures:
         }
 
     def pooled(self, contents: Sequence[str] | None = None) -> Array:
-        """Return the pooled features (n, D) float16 of `contents`, or of all rows in their own order."""
+        """Return the pooled features (n, D) float16 of `contents`, or of all rows in their own
+        order."""
         return self._read(FEATURES, "image_features", contents)
 
     def tokens(self, contents: Sequence[str] | None = None) -> Array:
-        """Return the patch tokens (n, T, D) float16 of `contents`, or of all rows in their own order."""
+        """Return the patch tokens (n, T, D) float16 of `contents`, or of all rows in their own
+        order."""
         if not self.manifest.recipe["tokens"]:
             raise UnknownArtifact(
-                f"{self.artifact.key} was made without patch tokens. Make it with tokens = true, by a model "
+                f"{self.artifact.key} was made without patch tokens. Make it with tokens = true, "
+                f"by a model "
                 "that has them."
             )
         return self._read(TOKENS, "image_token_features", contents)
@@ -146,7 +155,8 @@ class ImageFeatures:
         return read_ledger(self.store.folder(self.manifest.made["dataset"]))
 
     def frame(self) -> "pd.DataFrame":
-        """Return the ledger's ok rows as a table, each with its pooled feature in column `feature`."""
+        """Return the ledger's ok rows as a table, each with its pooled feature in column
+        `feature`."""
         frame = self.ledger().frame()
         frame = frame[frame["status"] == "ok"].reset_index(drop=True)
         return frame.assign(feature=list(self.pooled(frame["sha256"].tolist())))
@@ -168,7 +178,8 @@ class ImageFeatures:
         place = self._places.get(content)
         if place is None:
             raise UnknownArtifact(
-                f"{self.artifact.key} has no features of content {content[:12]}...: it was made of other images. "
+                f"{self.artifact.key} has no features of content {content[:12]}...: it was made of "
+                f"other images. "
                 "Run the flow over the dataset that holds it."
             )
         return place
@@ -177,7 +188,8 @@ class ImageFeatures:
         name = f"parts/{part}/{file}"
         if problem := self.manifest.files[name].problem(self.path / name, rehash=False):
             raise DamagedArtifact(
-                f"{self.artifact.key}: {problem}. `featuremill verify` quarantines it; run the flow again to remake it."
+                f"{self.artifact.key}: {problem}. `featuremill verify` quarantines it; run the "
+                f"flow again to remake it."
             )
         return self.path / name
 

@@ -1,7 +1,7 @@
 """What the store needs to know of a kind of artifact; each capability tells it in its own module.
 
-`conf/<stem>.py` names the kind in its recipe, `storage/<stem>.py` lists it in `KINDS`: nothing is registered
-anywhere else.
+`conf/<stem>.py` names the kind in its recipe, `storage/<stem>.py` lists it in `KINDS`: nothing is
+registered anywhere else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Kind:
     finish: Callable[[Draft], None] | None = None
     """Writes the documented files from the sealed parts; idempotent."""
     copy_rows: Callable[[Path, Sequence[int], PartWriter], None] | None = None
-    """Copies rows, by position, of a sealed part into a new one. Kinds that have it are row-wise."""
+    """Copies rows, by position, of a sealed part into a new one. Kinds that have it are row-
+    wise."""
 
     @property
     def row_wise(self) -> bool:
@@ -49,15 +50,17 @@ class Kind:
 def find_kind(name: str) -> Kind:
     """Return what `storage/<stem>.py` says of the kind `name`."""
     stem = stem_of(name)
-    module = importlib.import_module(f"storage.{stem}")
-    return next(kind for kind in module.KINDS if kind.name == name)
+    kinds: Sequence[Kind] = importlib.import_module(f"storage.{stem}").KINDS
+    return next(kind for kind in kinds if kind.name == name)
 
 
 def stem_of(kind: str) -> str:
     """Return the capability whose recipe in `conf` makes artifacts of `kind`."""
     stems = _stems()
     if kind not in stems:
-        raise StoreError(f"No capability here makes {kind!r} artifacts. {did_you_mean(kind, stems)}")
+        raise StoreError(
+            f"No capability here makes {kind!r} artifacts. {did_you_mean(kind, stems)}"
+        )
     return stems[kind]
 
 
@@ -69,5 +72,9 @@ def _stems() -> dict[str, str]:
             continue
         members = vars(importlib.import_module(f"conf.{module.name}")).values()
         recipes = [m for m in members if inspect.isclass(m) and issubclass(m, Recipe)]
-        found |= {r.kind: module.name for r in recipes if "kind" in vars(r) and r.__module__ == f"conf.{module.name}"}
+        found |= {
+            r.kind: module.name
+            for r in recipes
+            if "kind" in vars(r) and r.__module__ == f"conf.{module.name}"
+        }
     return found

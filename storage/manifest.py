@@ -16,8 +16,8 @@ from storage.errors import DamagedArtifact
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 UNLISTED = frozenset({MANIFEST, "prefect.json", "plan.json"})
-"""Names in a published directory that no manifest lists: itself, Prefect's record (rewritten at every
-read, never believed), and the plan of a draft that was renamed a moment ago."""
+"""Names in a published directory that no manifest lists: itself, Prefect's record (rewritten at
+every read, never believed), and the plan of a draft that was renamed a moment ago."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Manifest:
         return cls(**plain, rows=content["rows"], files=files, made=content["made"])
 
     def problem(self, folder: Path, *, rehash: bool = True) -> str | None:
-        """Return what is wrong with the files in `folder`, or None. Without `rehash`, sizes only."""
+        """Return what is wrong with the files in `folder`, or None. Without `rehash`, sizes
+        only."""
         for name, sums in self.files.items():
             if found := sums.problem(folder / name, rehash=rehash):
                 return f"{name}: {found}"

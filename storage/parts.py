@@ -1,7 +1,7 @@
 """Parts: the sealed groups of rows that an artifact is made of.
 
-A part is a directory of files under `parts/`, its name bearing the artifact key; beside it lies its marker,
-`<part>.json`. The marker is written last: a part without a matching marker does not exist.
+A part is a directory of files under `parts/`, its name bearing the artifact key; beside it lies its
+marker, `<part>.json`. The marker is written last: a part without a matching marker does not exist.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""Prompt features on disk: one `prompts.h5` with `text_features` (K, D) float32, `texts`, `vocabulary`,
-`templates`, and what it takes to score with them.
+"""Prompt features on disk: one `prompts.h5` with `text_features` (K, D) float32, `texts`,
+`vocabulary`, `templates`, and what it takes to score with them.
 """
 
 from collections.abc import Sequence
@@ -77,7 +77,9 @@ def open_prompts(store: ArtifactStore, artifact: Artifact) -> Prompts:
     """Return the prompt set of `artifact` with its features."""
     (path,) = store.path_of(artifact).glob(f"parts/*/{PROMPTS}")
     with h5py.File(path, "r") as file:
-        words = {name: tuple(file[name].asstr()[:]) for name in ("vocabulary", "templates", "texts")}
+        words = {
+            name: tuple(file[name].asstr()[:]) for name in ("vocabulary", "templates", "texts")
+        }
         bias = file.attrs.get("logit_bias")
         scoring = Scoring(
             logit_scale=float(file.attrs["logit_scale"]),

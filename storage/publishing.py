@@ -8,17 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from conf.keys import ArtifactKey
-from storage.atomic import exclusive, fsync_directory, fsync_file, is_held, rename
+from storage.atomic import exclusive, fsync_directory, fsync_file, rename
 from storage.checksums import FileSum
 from storage.drafts import PLAN, Draft, Making
 from storage.errors import DamagedArtifact, IncompleteArtifact, NoSpace
 from storage.kinds import Kind, find_kind
 from storage.manifest import MANIFEST, Manifest, files_in
-from storage.parts import Marker, marker_path, sweep
+from storage.parts import Marker, sweep
 from storage.store import Artifact, ArtifactStore
 from storage.takeover import Donation, cut, donations, fill
 
@@ -35,9 +34,9 @@ def driving(
 ) -> Iterator[Draft | None]:
     """Yield the draft of `making`, its lock held, or None when the artifact is already published.
 
-    A second process that asks for the same artifact waits here and then finds it published. A draft that
-    an earlier run left is resumed: its sealed parts are hashed again, damaged ones quarantined, and rows
-    that artifacts of the same family hold are taken over.
+    A second process that asks for the same artifact waits here and then finds it published. A draft
+    that an earlier run left is resumed: its sealed parts are hashed again, damaged ones
+    quarantined, and rows that artifacts of the same family hold are taken over.
     """
     if store.find(making.key):
         yield None
@@ -90,7 +89,8 @@ def _check_space(store: ArtifactStore, draft: Draft, making: Making) -> None:
     if needed and needed + _SPARE_BYTES > free:
         raise NoSpace(
             f"{making.key} needs about {needed / 1e9:.2f} GB for {rows} rows; {store.path} has "
-            f"{free / 1e9:.2f} GB free. Free some, or name another store with --store, and run again: "
+            f"{free / 1e9:.2f} GB free. Free some, or name another store with --store, and run "
+            f"again: "
             "what is sealed is kept."
         )
 
@@ -98,7 +98,8 @@ def _check_space(store: ArtifactStore, draft: Draft, making: Making) -> None:
 def seal(
     store: ArtifactStore, key: ArtifactKey, *, made: Mapping[str, Any] | None = None
 ) -> Artifact:
-    """Finish and publish the draft of `key`, and return its handle; of a published one, just the handle.
+    """Finish and publish the draft of `key`, and return its handle; of a published one, just the
+    handle.
 
     `made` is provenance for the manifest: device, fingerprint, whatever decides nothing. Raises
     IncompleteArtifact while parts are missing.
@@ -164,7 +165,9 @@ def _provenance(draft: Draft, markers: list[Marker]) -> dict[str, Any]:
         "part_seconds": round(sum(marker.seconds for marker in markers), 3),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {name: found for name in ("torch", "numpy", "h5py") if (found := _version(name))},
+        "packages": {
+            name: found for name in ("torch", "numpy", "h5py") if (found := _version(name))
+        },
     }
 
 

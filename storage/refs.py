@@ -8,7 +8,8 @@ from storage.errors import StoreError
 
 
 class Refs:
-    """The names in a store's `refs/`; a name is words joined by '/', such as "demo/photo-labels"."""
+    """The names in a store's `refs/`; a name is words joined by '/', such as "demo/photo-
+    labels"."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -27,7 +28,8 @@ class Refs:
         words = name.split("/")
         if not all(word and word[0] != "." and word.isprintable() for word in words):
             raise StoreError(
-                f"{name!r} is not a name for an artifact. Names are words joined by '/', none of them "
+                f"{name!r} is not a name for an artifact. Names are words joined by '/', none of "
+                f"them "
                 "starting with a dot: demo/photo-labels."
             )
         path = self.root.joinpath(*words)

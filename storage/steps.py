@@ -1,7 +1,7 @@
 """The steps that durability rests on, each one observable.
 
-Every write, fsync, rename and link of the store passes through `step`. A kill test sets an observer that
-dies at the n-th moment; another test records the order. Nobody observes in production.
+Every write, fsync, rename and link of the store passes through `step`. A kill test sets an observer
+that dies at the n-th moment; another test records the order. Nobody observes in production.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,10 +1,10 @@
-"""The artifact store: a directory, and its only author. It remembers what was made and never makes it twice.
+"""The artifact store: a directory, and its only author. It remembers what was made and never makes
+it twice.
 
-    <store>/published/<kind>/<key>/   exists only whole, files 0444
-    <store>/drafts/<kind>/<key>/      artifacts in the making
-    <store>/locks/<key>               flock of the process that drives a making
-    <store>/quarantine/               what was found damaged, with the reason
-    <store>/refs/                     names of artifacts
+<store>/published/<kind>/<key>/   exists only whole, files 0444 <store>/drafts/<kind>/<key>/
+artifacts in the making <store>/locks/<key>               flock of the process that drives a making
+<store>/quarantine/               what was found damaged, with the reason <store>/refs/
+names of artifacts
 """
 
 import json
@@ -62,7 +62,8 @@ class ArtifactStore:
             found = "has a store.json that is not one"
         raise StoreError(
             f"{self.path} {found}. This version reads format {STORE_FORMAT}. "
-            "Name another directory with --store or FEATUREMILL_STORE; an absent or empty one becomes a store."
+            "Name another directory with --store or FEATUREMILL_STORE; an absent or empty one "
+            "becomes a store."
         )
 
     def _found(self, card: Path) -> None:
@@ -102,7 +103,8 @@ class ArtifactStore:
     def find(self, key: ArtifactKey) -> Artifact | None:
         """Return the published artifact `key`, or None.
 
-        The size of every file is checked; an artifact that fails is quarantined and counts as absent.
+        The size of every file is checked; an artifact that fails is quarantined and counts as
+        absent.
         """
         folder = self.folder(key)
         try:
@@ -129,7 +131,8 @@ class ArtifactStore:
         return sorted(ArtifactKey.parse(path.parent.name) for path in names)
 
     def published_folders(self) -> list[ArtifactKey]:
-        """Return the keys of all directories under `published/`, also of those without a manifest."""
+        """Return the keys of all directories under `published/`, also of those without a
+        manifest."""
         return sorted(ArtifactKey.parse(path.name) for path in self.path.glob("published/*/*/"))
 
     def family(self, kind: str, family: str) -> list[ArtifactKey]:
@@ -154,7 +157,8 @@ class ArtifactStore:
         matching = [refs[name]] if name in refs else [key for key in known if key.startswith(name)]
         if len(matching) > 1:
             raise UnknownArtifact(
-                f"{name!r} is the start of {len(matching)} keys: {', '.join(matching[:5])}. Write more of it."
+                f"{name!r} is the start of {len(matching)} keys: {', '.join(matching[:5])}. Write "
+                f"more of it."
             )
         found = self.find(ArtifactKey.parse(matching[0])) if matching else None
         if found is None:
@@ -172,7 +176,8 @@ class ArtifactStore:
     # -- damage ----------------------------------------------------------------------------------
 
     def quarantine(self, key: ArtifactKey, reason: str) -> Path:
-        """Move the published artifact `key` out of sight, with the reason, and return where it lies now."""
+        """Move the published artifact `key` out of sight, with the reason, and return where it lies
+        now."""
         target = self._quarantine_place(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_json(target.with_name(f"{target.name}.json"), {"key": str(key), "reason": reason})
@@ -182,10 +187,13 @@ class ArtifactStore:
         return target
 
     def quarantine_part(self, draft: Draft, name: str, reason: str) -> None:
-        """Move a damaged part of `draft` out of sight, with the reason, so that it is made again."""
+        """Move a damaged part of `draft` out of sight, with the reason, so that it is made
+        again."""
         target = self._quarantine_place(draft.key)
         target.mkdir(parents=True)
-        write_json(target.with_name(f"{target.name}.json"), {"key": str(draft.key), "reason": reason})
+        write_json(
+            target.with_name(f"{target.name}.json"), {"key": str(draft.key), "reason": reason}
+        )
         draft.reject(name, target / "parts")
 
     def _quarantine_place(self, key: ArtifactKey) -> Path:
@@ -210,7 +218,8 @@ class ArtifactStore:
         draft = self.draft(key)
         if draft is None:
             raise DraftLost(
-                f"There is no draft of {key} in {self.path}: nobody drives its making, or it was published. "
+                f"There is no draft of {key} in {self.path}: nobody drives its making, or it was "
+                f"published. "
                 "Run the flow again; what is published is reused."
             )
         return draft

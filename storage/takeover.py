@@ -1,7 +1,8 @@
 """Taking over rows that an older artifact of the same family has already made.
 
-Two steps, so that a run killed between them loses nothing: the plan is cut along the parts of the donors, then
-every pending part that a donor holds is filled from it, in a first run and in a resumed one alike.
+Two steps, so that a run killed between them loses nothing: the plan is cut along the parts of the
+donors, then every pending part that a donor holds is filled from it, in a first run and in a
+resumed one alike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,10 +39,11 @@ def donations(folder: Path, key: ArtifactKey) -> Iterator[Donation]:
 def cut(
     wanted: Sequence[str], offers: Sequence[Donation], part_rows: int, *, pieces: bool
 ) -> list[Sequence[str]]:
-    """Return the rows of each part to plan: along `offers` where they hold wanted rows, then in order.
+    """Return the rows of each part to plan: along `offers` where they hold wanted rows, then in
+    order.
 
-    With `pieces`, a donor's part counts also when only some of its rows are wanted. Every wanted row
-    is in exactly one part.
+    With `pieces`, a donor's part counts also when only some of its rows are wanted. Every wanted
+    row is in exactly one part.
     """
     missing = dict.fromkeys(wanted)
     parts: list[Sequence[str]] = []
@@ -58,8 +60,8 @@ def cut(
 def fill(draft: Draft, offers: Sequence[Donation], kind: Kind) -> None:
     """Seal every pending part of `draft` whose rows some donor holds.
 
-    A part with the same rows is hard-linked, of a larger one the rows are copied. The donor's bytes are
-    hashed first: damage is not handed on.
+    A part with the same rows is hard-linked, of a larger one the rows are copied. The donor's bytes
+    are hashed first: damage is not handed on.
     """
     pending = draft.pending()
     if not pending or not offers:
@@ -80,7 +82,8 @@ def _is_sound(offer: Donation, known: dict[Path, bool]) -> bool:
 
 
 def _cost(marker: Marker, missing: dict[str, None]) -> tuple[bool, int]:
-    """Order whole parts before pieces and large before small: links before copies, few before many."""
+    """Order whole parts before pieces and large before small: links before copies, few before
+    many."""
     useful = sum(row in missing for row in marker.rows)
     return useful < len(marker.rows), -useful
 

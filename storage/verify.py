@@ -34,8 +34,8 @@ def verify(
 ) -> Iterator[Finding]:
     """Yield a finding for every published artifact, draft and reference of `store`.
 
-    Every file is hashed once, however many artifacts share it by hard link; each artifact that shares a
-    damaged file is quarantined. A damaged part of a draft is quarantined alone.
+    Every file is hashed once, however many artifacts share it by hard link; each artifact that
+    shares a damaged file is quarantined. A damaged part of a draft is quarantined alone.
     """
     known: dict[tuple[int, int], FileSum] = {}
     for key in store.published_folders():
@@ -65,9 +65,7 @@ def _verify_published(
     return Finding(str(key), "whole", "", size_bytes)
 
 
-def _problem(
-    manifest: Manifest, folder: Path, known: dict[tuple[int, int], FileSum]
-) -> str | None:
+def _problem(manifest: Manifest, folder: Path, known: dict[tuple[int, int], FileSum]) -> str | None:
     for name, sums in manifest.files.items():
         path = folder / name
         if problem := sums.problem(path, rehash=False):

@@ -1,1 +1,2 @@
-"""HOW it is made: thin Prefect tasks over pure code (compute), model adapters (models) and the store."""
+"""HOW it is made: thin Prefect tasks over pure code (compute), model adapters (models) and the
+store."""

@@ -1,7 +1,8 @@
 """The places where our tasks meet Prefect: parts are retried, seals are remembered by the store.
 
-Prefect schedules, retries and shows; the store remembers. So tasks that make parts have no Prefect cache, and
-the task that seals an artifact has one whose record this module rewrites before Prefect may read it.
+Prefect schedules, retries and shows; the store remembers. So tasks that make parts have no Prefect
+cache, and the task that seals an artifact has one whose record this module rewrites before Prefect
+may read it.
 """
 
 import errno
@@ -14,10 +15,10 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.results import ResultRecord, ResultRecordMetadata
+from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
 
-from conf.errors import FeaturemillError
+from conf.errors import FeaturemillError, Stopped
 from conf.keys import ArtifactKey, Recipe
 from conf.runtime import Runtime
 from storage.atomic import write_file
@@ -32,10 +33,6 @@ RETRIES = 3
 _PASSING_ERRNOS = frozenset(
     {errno.EAGAIN, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET}
 )
-
-
-class Stopped(FeaturemillError):
-    """The user asked to stop: the running part was sealed, this one was not begun."""
 
 
 stop_requested = threading.Event()
@@ -61,16 +58,16 @@ def is_transient(problem: BaseException) -> bool:
 
 
 def part_task(function: Callable[P, R]) -> Task[P, R]:
-    """Make `function`, which seals one part of a draft, a task: retried when the trouble may pass."""
-    made: Task[P, R] = task(
-        function,
+    """Make `function`, which seals one part of a draft, a task: retried when the trouble may
+    pass."""
+    decorate = task(
         retries=RETRIES,
         retry_delay_seconds=[1, 5, 15],
         retry_condition_fn=_may_pass,
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    return made
+    return decorate(function)
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -80,9 +77,10 @@ def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
 class StoreRemembers(CachePolicy):
     """Lets Prefect say `Cached` exactly when the store holds the artifact, whole.
 
-    The key is where Prefect keeps its record: `<kind>/<key>/prefect.json` under `<store>/published`. Before
-    Prefect may look, the store is asked; on a hit the record is written anew from the manifest, on a miss it
-    is removed. So Prefect never reads a record that this process did not write.
+    The key is where Prefect keeps its record: `<kind>/<key>/prefect.json` under
+    `<store>/published`. Before Prefect may look, the store is asked; on a hit the record is written
+    anew from the manifest, on a miss it is removed. So Prefect never reads a record that this
+    process did not write.
     """
 
     def compute_key(
@@ -120,12 +118,13 @@ def seal(
 ) -> Artifact:
     """Finish and publish what `recipe` makes of `inputs`, and return its handle.
 
-    Called in every run: of something published it is `Cached`. `made` is provenance for the manifest.
+    Called in every run: of something published it is `Cached`. `made` is provenance for the
+    manifest.
     """
     return publish(ArtifactStore(runtime.store), recipe.key(**inputs), made=made)
 
 
-def seal_into(store: Path) -> Task[..., Artifact]:
+def seal_into(store: Path) -> Any:
     """Return `seal` with its record kept beside the artifact, in the store at `store`."""
     return seal.with_options(
         result_storage=store / "published", cache_result_in_memory=False, persist_result=True

@@ -32,8 +32,8 @@ SCAN_THREADS = min(8, 2 * (os.cpu_count() or 1))
 def scan_source(source: SourceSpec, *, runtime: Runtime) -> Ledger:
     """Return the ledger of what `source` holds now; only new and changed files are opened.
 
-    Never cached: the world is looked at in every run. What was learnt of each content is remembered in
-    the store, also of a scan that was killed.
+    Never cached: the world is looked at in every run. What was learnt of each content is remembered
+    in the store, also of a scan that was killed.
     """
     store = ArtifactStore(runtime.store)
     rows = open_rows(source, runtime.roots)

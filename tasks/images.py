@@ -27,7 +27,8 @@ def encode_part(
 ) -> int:
     """Seal the features of the image contents of `part`, and return how many those are.
 
-    `source` says where the bytes of `dataset` are read; bytes that differ from its ledger are refused.
+    `source` says where the bytes of `dataset` are read; bytes that differ from its ledger are
+    refused.
     """
     check_not_stopped()
     contents = open_contents(dataset, source, runtime)
@@ -78,11 +79,13 @@ def _pixels(encoder: ImageTextEncoder, contents: Contents, wanted: Sequence[str]
 def check_stored_rows(
     recipe: ImageRecipe, dataset: Artifact, *, source: SourceSpec, runtime: Runtime
 ) -> int:
-    """Encode the first row of the oldest and of the newest part again, and return how many rows agreed.
+    """Encode the first row of the oldest and of the newest part again, and return how many rows
+    agreed.
 
     Called once in a run that made parts, before they are published. A part that an older run or
-    artifact left, encoded by another library, preprocessing or precision than this process has, does
-    not agree; nor do patch-token passes whose pooled feature is not the one of `encode_images`.
+    artifact left, encoded by another library, preprocessing or precision than this process has,
+    does not agree; nor do patch-token passes whose pooled feature is not the one of
+    `encode_images`.
     """
     contents = open_contents(dataset, source, runtime)
     draft = _draft(recipe, contents, runtime)
@@ -102,8 +105,8 @@ def neighbour_accuracy(
 ) -> tuple[float, int]:
     """Return how well the stored features tell the labels of split "test" from those of "train".
 
-    The first number is the share, in [0, 1], of held-out rows named rightly by their nearest neighbours,
-    the second how many rows were held out.
+    The first number is the share, in [0, 1], of held-out rows named rightly by their nearest
+    neighbours, the second how many rows were held out.
     """
     frame = ledger.frame()
     frame = frame[(frame["status"] == "ok") & (frame["label"] >= 0)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-_bars: dict[str, tqdm[None]] = {}
+_bars: dict[str, tqdm[Any]] = {}
+_SILENT_SECONDS = 0.5
+"""What is done sooner needs no bar."""
 _LINE_SECONDS = 10.0
 """Between two lines where standard error is a file: a log wants few."""
 
@@ -33,7 +35,13 @@ def progress(
 
     pause = 0.1 if sys.stderr.isatty() else _LINE_SECONDS
     with tqdm(
-        total=total, initial=done, desc=title or name, unit=f" {unit}", mininterval=pause, file=sys.stderr
+        total=total,
+        initial=done,
+        desc=title or name,
+        unit=f" {unit}",
+        mininterval=pause,
+        delay=_SILENT_SECONDS,
+        file=sys.stderr,
     ) as bar:
         _bars[name] = bar
         try:

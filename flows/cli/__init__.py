@@ -1,9 +1,10 @@
 """The command line: `featuremill VERB`. Every verb is a module here, found by its name.
 
-A verb's module has HELP, `add_arguments(parser)` and `run(arguments) -> int`, and imports what is heavy inside
-`run`: listing artifacts must not pay for Prefect, nor a cached run for torch.
+A verb's module has HELP, `add_arguments(parser)` and `run(arguments) -> int`, and imports what is
+heavy inside `run`: listing artifacts must not pay for Prefect, nor a cached run for torch.
 
-Exit codes: 0 done; 1 it could not be done; 2 the command or preset is wrong; 3 damage was found; 130 stopped.
+Exit codes: 0 done; 1 it could not be done; 2 the command or preset is wrong; 3 damage was found;
+130 stopped.
 """
 
 import argparse
@@ -15,27 +16,28 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from conf.errors import FeaturemillError, RecipeError, did_you_mean
+from conf.errors import FeaturemillError, did_you_mean
 from conf.runtime import Runtime
 
-DONE, FAILED, WRONG, DAMAGED, STOPPED = 0, 1, 2, 3, 130
+DONE, WRONG, DAMAGED = 0, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code; errors meant for the user are printed without a traceback."""
+    """Run one verb and return the exit code; errors meant for the user are printed without a
+    traceback."""
     _stay_offline()
     words = list(sys.argv[1:] if arguments is None else arguments)
     verbs = [found.name for found in pkgutil.iter_modules(__path__)]
     if words and not words[0].startswith("-") and words[0] not in verbs:
-        return _refuse(f"featuremill has no verb {words[0]!r}. {did_you_mean(words[0], verbs)}", WRONG)
+        return _refuse(
+            f"featuremill has no verb {words[0]!r}. {did_you_mean(words[0], verbs)}", WRONG
+        )
     chosen = [words[0]] if words and words[0] in verbs else verbs
     given = _parser(chosen).parse_args(words)
     try:
         return int(given.run(given))
-    except RecipeError as problem:
-        return _refuse(_text(problem), WRONG)
     except FeaturemillError as problem:
-        return _refuse(_text(problem), FAILED)
+        return _refuse(_text(problem), problem.exit_code)
     except BrokenPipeError:  # the reader of our output, `head` perhaps, had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -65,7 +67,9 @@ def runtime_of(given: argparse.Namespace, base: Runtime | None = None) -> Runtim
         os.environ["FEATUREMILL_MODELS"] = given.models
     places = Runtime()
     named = {
-        name: getattr(places, name) for name in ("store", "models") if getattr(given, name) or not base
+        name: getattr(places, name)
+        for name in ("store", "models")
+        if getattr(given, name) or not base
     }
     return (base or places).model_copy(update=named)
 

@@ -21,5 +21,7 @@ def run(given: argparse.Namespace) -> int:
     width = max(map(len, found))
     for name, description in found.items():
         print(f"{name.ljust(width)}  {description}")
-    print(f"\nThey lie in {PRESETS}; copy one, change it, and run the copy: featuremill run mine.toml")
+    print(
+        f"\nThey lie in {PRESETS}; copy one, change it, and run the copy: featuremill run mine.toml"
+    )
     return DONE

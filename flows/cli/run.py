@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from conf.load import load_preset
-from flows.cli import DONE, FAILED, STOPPED, print_json, runtime_of
+from flows.cli import DONE, print_json, runtime_of
 
 if TYPE_CHECKING:
     from flows.run import Run

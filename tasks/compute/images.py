@@ -18,7 +18,8 @@ class FeatureBuffers:
 
     @classmethod
     def empty(cls, rows: int, dim: int, token_shape: tuple[int, int] | None) -> "FeatureBuffers":
-        """Return buffers for `rows` features of length `dim` and, with a shape, their patch tokens."""
+        """Return buffers for `rows` features of length `dim` and, with a shape, their patch
+        tokens."""
         tokens = None if token_shape is None else np.empty((rows, *token_shape), np.float16)
         return cls(np.empty((rows, dim), np.float16), tokens)
 
@@ -41,8 +42,10 @@ def _put(
         target[span] = values
     if not np.isfinite(target[span]).all():
         raise ValueError(
-            f"Features of rows {span.start} to {span.stop - 1} are not finite in float16: the model "
-            "gave NaN, infinity or more than 65504. Another precision, such as fp32, usually cures it."
+            f"Features of rows {span.start} to {span.stop - 1} are not finite in float16: the "
+            f"model "
+            "gave NaN, infinity or more than 65504. Another precision, such as fp32, usually cures "
+            "it."
         )
 
 
@@ -52,13 +55,16 @@ def check_same_feature(
     precision: str,
     part: str,
 ) -> None:
-    """Raise ValueError unless `again` points where `stored` does, as far as `precision` can tell."""
+    """Raise ValueError unless `again` points where `stored` does, as far as `precision` can
+    tell."""
     wide = stored.astype(np.float32)
     cosine = float(again @ wide / (np.linalg.norm(again) * np.linalg.norm(wide)))
     if not cosine >= MIN_COSINE[precision]:
         raise ValueError(
-            f"The first image of part {part}, encoded again, gives another feature than is stored: cosine "
+            f"The first image of part {part}, encoded again, gives another feature than is stored: "
+            f"cosine "
             f"{cosine:.5f}, at least {MIN_COSINE[precision]} was expected of {precision}. Library, "
-            "preprocessing or weights changed under the same recipe. Remove the draft, or go back to the "
+            "preprocessing or weights changed under the same recipe. Remove the draft, or go back "
+            "to the "
             "versions it was begun with, and run again."
         )

@@ -29,9 +29,9 @@ def best_labels(
 ) -> BestLabels:
     """Return the `top` labels of each image by cosine, ties in vocabulary order.
 
-    `images` and `texts` have unit rows. Softmax: exp(scale cos) over its sum, as CLIP does (Radford et
-    al. 2021, section 3.1.2); sigmoid: 1 / (1 + exp(-(scale cos + bias))), as SigLIP does (Zhai et al.
-    2023, section 3.2).
+    `images` and `texts` have unit rows. Softmax: exp(scale cos) over its sum, as CLIP does (Radford
+    et al. 2021, section 3.1.2); sigmoid: 1 / (1 + exp(-(scale cos + bias))), as SigLIP does (Zhai
+    et al. 2023, section 3.2).
     """
     cosines = images @ texts.T
     logits = scale * cosines + (bias or 0.0)

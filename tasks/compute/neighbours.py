@@ -11,7 +11,8 @@ def neighbour_accuracy(
     test_labels: Int64[np.ndarray, " held_out"],
     neighbours: int,
 ) -> float:
-    """Return the share, in [0, 1], of `test` rows named rightly by a vote of their nearest `train` rows.
+    """Return the share, in [0, 1], of `test` rows named rightly by a vote of their nearest `train`
+    rows.
 
     Exact cosine neighbours, by scikit-learn's KNeighborsClassifier.
     """

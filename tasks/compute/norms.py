@@ -5,7 +5,8 @@ from jaxtyping import Float32
 
 
 def unit_rows(rows: Float32[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows dim"]:
-    """Return `rows` divided by their Euclidean lengths; raises ValueError for a row of zeros or NaN.
+    """Return `rows` divided by their Euclidean lengths; raises ValueError for a row of zeros or
+    NaN.
 
     A feature without direction has no cosine: it must not be kept as if it had.
     """
@@ -13,7 +14,8 @@ def unit_rows(rows: Float32[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "row
     bad = np.flatnonzero(~(lengths[:, 0] > 0) | ~np.isfinite(lengths[:, 0]))
     if bad.size:
         raise ValueError(
-            f"{bad.size} of {len(rows)} features have no direction (length 0 or not finite), the first is "
+            f"{bad.size} of {len(rows)} features have no direction (length 0 or not finite), the "
+            f"first is "
             f"row {bad[0]}. Another precision, such as fp32, usually cures it."
         )
     return np.asarray(rows / lengths, dtype=np.float32)

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 Rows = list[tuple[str, ...]]
 
 
-def label_rows(ledger: Ledger, labels: "pd.DataFrame", top: int = 3) -> tuple[tuple[str, ...], Rows]:
-    """Return header and rows: each row of `ledger` with its best labels, or with what is wrong with it."""
+def label_rows(
+    ledger: Ledger, labels: "pd.DataFrame", top: int = 3
+) -> tuple[tuple[str, ...], Rows]:
+    """Return header and rows: each row of `ledger` with its best labels, or with what is wrong with
+    it."""
     best = labels[labels["rank"] <= top].groupby("content_sha256", sort=False)
     said = {
         str(content): tuple(f"{row.label} {row.confidence:.0%}" for row in group.itertuples())

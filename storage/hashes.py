@@ -1,0 +1,223 @@
+"""What was found out about files and contents, so that an unchanged one is not opened again.
+
+A file is known by (path, size, mtime), a content by its sha256. To lose this costs time only.
+"""
+
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from conf.errors import WorldError
+from storage.readers.protocol import Stamp
+
+_FORMAT = 1
+_SCHEMA = """
+CREATE TABLE files (
+    place BLOB PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE verdicts (
+    sha256 TEXT NOT NULL, probe TEXT NOT NULL, libraries TEXT NOT NULL,
+    width_px INTEGER, height_px INTEGER, problem TEXT, is_checked INTEGER NOT NULL,
+    PRIMARY KEY (sha256, probe)
+) STRICT, WITHOUT ROWID;
+"""
+# A failure is believed of the same libraries only: a newer one may read what this one could not.
+_VERDICT = "v.probe = ? AND (v.problem IS NULL OR v.libraries = ?)"
+_SECOND_NS = 1_000_000_000
+_COARSE_NS = 2 * _SECOND_NS  # FAT counts in steps of two seconds, HFS+ and some servers of one
+_FINE_NS = 50_000_000  # Linux stamps files by its timer's last tick, at most 10 ms ago
+
+
+class Verdict(NamedTuple):
+    """What decoding a content came to. `problem` is None for an image."""
+
+    width_px: int | None
+    height_px: int | None
+    problem: str | None
+    is_checked: bool = True
+    """False: too large for the limit of the time, so nobody has looked at its pixels."""
+
+
+class Known(NamedTuple):
+    """What is remembered of an unchanged file: sha256 is None for what is no image."""
+
+    sha256: str | None
+    verdict: Verdict | None
+
+
+class HashesUnusable(WorldError):
+    """The database of remembered hashes cannot be used."""
+
+
+def is_settled(mtime_ns: int, read_at_ns: int) -> bool:
+    """Whether a file whose reading began at `read_at_ns` cannot change without a new `mtime_ns`.
+
+    A write within the same tick of the file system's clock as the last one leaves no trace, so a
+    file read as soon as it was written is not known by its stamp.
+    """
+    tick_ns = _COARSE_NS if mtime_ns % _SECOND_NS == 0 else _FINE_NS
+    return abs(read_at_ns - mtime_ns) >= tick_ns
+
+
+def decoder_libraries() -> str:
+    """Return the versions of what decodes images, without importing it."""
+    return " ".join(f"{name} {_version(name)}" for name in ("pillow", "pillow-heif"))
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+class Hashes:
+    """The database at `path`, created when it is not there. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._libraries = decoder_libraries()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._explained():
+            self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
+            self._prepare()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is not written yet, and close the database."""
+        self.checkpoint()
+        with self._lock:
+            self._database.close()
+
+    def recall(self, stamps: Sequence[Stamp], probe: str) -> dict[Stamp, Known]:
+        """Return what is known of those files that still bear the stamp they were read with.
+
+        `probe` names the version of the decoder's check. One query, whatever the number of files.
+        """
+        wanted = {_place(stamp): stamp for stamp in stamps}
+        if not wanted:
+            return {}
+        query = (
+            "SELECT f.place, f.size_bytes, f.mtime_ns, f.sha256, "
+            "v.sha256, v.width_px, v.height_px, v.problem, v.is_checked "
+            f"FROM files f LEFT JOIN verdicts v ON v.sha256 = f.sha256 AND {_VERDICT} "
+            "WHERE f.place BETWEEN ? AND ?"
+        )
+        with self._explained(), self._lock:
+            # Neighbours in a folder are neighbours here: reading on beats asking for each.
+            rows = self._database.execute(
+                query, (probe, self._libraries, min(wanted), max(wanted))
+            ).fetchall()
+        return dict(_known(rows, wanted))
+
+    def remember(self, stamp: Stamp, sha256: str | None, read_at_ns: int) -> None:
+        """Keep the sha256 of a file (None: no image); not if it was read too soon after a write."""
+        if not is_settled(stamp.mtime_ns, read_at_ns):
+            return
+        with self._explained(), self._lock:
+            self._database.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                (_place(stamp), stamp.size_bytes, stamp.mtime_ns, sha256),
+            )
+
+    def verdict(self, sha256: str, probe: str) -> Verdict | None:
+        """Return what decoding came to, None where that is not known."""
+        query = (
+            "SELECT width_px, height_px, problem, is_checked FROM verdicts v "
+            f"WHERE v.sha256 = ? AND {_VERDICT}"
+        )
+        with self._explained(), self._lock:
+            row = self._database.execute(query, (sha256, probe, self._libraries)).fetchone()
+        return Verdict(row[0], row[1], row[2], bool(row[3])) if row else None
+
+    def judge(self, sha256: str, probe: str, verdict: Verdict) -> None:
+        """Keep what decoding came to."""
+        with self._explained(), self._lock:
+            self._database.execute(
+                "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (sha256, probe, self._libraries, *verdict),
+            )
+
+    def checkpoint(self) -> None:
+        """Make what was remembered so far survive a kill."""
+        with self._explained(), self._lock:
+            self._database.commit()
+
+    def sha256_of_file(self, path: Path) -> str:
+        """Return the sha256 of a file of any size, hashed only when its stamp is new."""
+        stamp = _stamp(path)
+        with self._explained(), self._lock:
+            row = self._database.execute(
+                "SELECT sha256 FROM files WHERE (place, size_bytes, mtime_ns) = (?, ?, ?)",
+                (_place(stamp), stamp.size_bytes, stamp.mtime_ns),
+            ).fetchone()
+        if row and row[0]:
+            return str(row[0])
+        read_at_ns = time.time_ns()
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if _stamp(path) == stamp:
+            self.remember(stamp, sha256, read_at_ns)
+            self.checkpoint()
+        return sha256
+
+    def _prepare(self) -> None:
+        (found,) = self._database.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            # Another process may be at it: whoever is second finds the tables and is content.
+            schema = _SCHEMA.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")
+            self._database.executescript(
+                f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {_FORMAT}; COMMIT;"
+            )
+        elif found != _FORMAT:
+            raise HashesUnusable(
+                f"{self._path} has format {found}, this version reads {_FORMAT}. Update "
+                "featuremill, or delete the file: all contents are then hashed again."
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise HashesUnusable(
+                f"{self._path}, which remembers the hashes of files, cannot be used: {error}. If "
+                "it is damaged, delete it: all contents are then hashed again."
+            ) from error
+
+
+def _place(stamp: Stamp) -> bytes:
+    """Return what names a file or a row of it; no path holds a NUL."""
+    path = os.fsencode(stamp.path)
+    return path + b"\0" + stamp.member.encode() if stamp.member else path
+
+
+def _stamp(path: Path) -> Stamp:
+    path = Path(os.path.realpath(path))
+    status = path.stat()
+    return Stamp(str(path), status.st_size, status.st_mtime_ns)
+
+
+def _known(
+    rows: Iterable[tuple[bytes, int, int, str | None, str | None, int, int, str | None, int]],
+    wanted: dict[bytes, Stamp],
+) -> Iterator[tuple[Stamp, Known]]:
+    find: Callable[[bytes], Stamp | None] = wanted.get
+    for place, size_bytes, mtime_ns, sha256, judged, width_px, height_px, problem, checked in rows:
+        stamp = find(place)
+        if stamp and stamp.size_bytes == size_bytes and stamp.mtime_ns == mtime_ns:
+            verdict = Verdict(width_px, height_px, problem, bool(checked)) if judged else None
+            yield stamp, Known(sha256, verdict)
