@@ -8,11 +8,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from conf.errors import WorldError
 from storage.readers.protocol import Stamp
@@ -20,7 +20,8 @@ from storage.readers.protocol import Stamp
 _FORMAT = 1
 _SCHEMA = """
 CREATE TABLE files (
-    place BLOB PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT
+    place BLOB PRIMARY KEY, size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    sha256 TEXT, content_bytes INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE verdicts (
     sha256 TEXT NOT NULL, probe TEXT NOT NULL, libraries TEXT NOT NULL,
@@ -41,14 +42,16 @@ class Verdict(NamedTuple):
     width_px: int | None
     height_px: int | None
     problem: str | None
-    is_checked: bool = True
-    """False: too large for the limit of the time, so nobody has looked at its pixels."""
+    is_checked: bool | int = True
+    """False (0 in SQLite): too large for the limit of the time, so nobody looked at its pixels."""
 
 
 class Known(NamedTuple):
     """What is remembered of an unchanged file: sha256 is None for what is no image."""
 
     sha256: str | None
+    size_bytes: int | None
+    """Of the content: a row of an archive is smaller than its file."""
     verdict: Verdict | None
 
 
@@ -111,7 +114,7 @@ class Hashes:
         if not wanted:
             return {}
         query = (
-            "SELECT f.place, f.size_bytes, f.mtime_ns, f.sha256, "
+            "SELECT f.place, f.size_bytes, f.mtime_ns, f.sha256, f.content_bytes, "
             "v.sha256, v.width_px, v.height_px, v.problem, v.is_checked "
             f"FROM files f LEFT JOIN verdicts v ON v.sha256 = f.sha256 AND {_VERDICT} "
             "WHERE f.place BETWEEN ? AND ?"
@@ -123,14 +126,19 @@ class Hashes:
             ).fetchall()
         return dict(_known(rows, wanted))
 
-    def remember(self, stamp: Stamp, sha256: str | None, read_at_ns: int) -> None:
-        """Keep the sha256 of a file (None: no image); not if it was read too soon after a write."""
+    def remember(
+        self, stamp: Stamp, sha256: str | None, read_at_ns: int, size_bytes: int | None = None
+    ) -> None:
+        """Keep the sha256 of a file or a row of it (None: no image), and the content's size.
+
+        Nothing is kept of a file that was read too soon after it was written.
+        """
         if not is_settled(stamp.mtime_ns, read_at_ns):
             return
         with self._explained(), self._lock:
             self._database.execute(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-                (_place(stamp), stamp.size_bytes, stamp.mtime_ns, sha256),
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+                (_place(stamp), stamp.size_bytes, stamp.mtime_ns, sha256, size_bytes),
             )
 
     def verdict(self, sha256: str, probe: str) -> Verdict | None:
@@ -141,7 +149,7 @@ class Hashes:
         )
         with self._explained(), self._lock:
             row = self._database.execute(query, (sha256, probe, self._libraries)).fetchone()
-        return Verdict(row[0], row[1], row[2], bool(row[3])) if row else None
+        return Verdict._make(row) if row else None
 
     def judge(self, sha256: str, probe: str, verdict: Verdict) -> None:
         """Keep what decoding came to."""
@@ -170,7 +178,7 @@ class Hashes:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if _stamp(path) == stamp:
-            self.remember(stamp, sha256, read_at_ns)
+            self.remember(stamp, sha256, read_at_ns, stamp.size_bytes)
             self.checkpoint()
         return sha256
 
@@ -212,12 +220,10 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _known(
-    rows: Iterable[tuple[bytes, int, int, str | None, str | None, int, int, str | None, int]],
-    wanted: dict[bytes, Stamp],
+    rows: Iterable[Sequence[Any]], wanted: dict[bytes, Stamp]
 ) -> Iterator[tuple[Stamp, Known]]:
-    find: Callable[[bytes], Stamp | None] = wanted.get
-    for place, size_bytes, mtime_ns, sha256, judged, width_px, height_px, problem, checked in rows:
-        stamp = find(place)
+    for place, size_bytes, mtime_ns, sha256, content_bytes, judged, *verdict in rows:
+        stamp = wanted.get(place)
         if stamp and stamp.size_bytes == size_bytes and stamp.mtime_ns == mtime_ns:
-            verdict = Verdict(width_px, height_px, problem, bool(checked)) if judged else None
-            yield stamp, Known(sha256, verdict)
+            found = Verdict._make(verdict) if judged else None
+            yield stamp, Known(sha256, content_bytes, found)

@@ -3,18 +3,30 @@ import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile
 
 from storage.readers import arrays
 from storage.readers.formats import ARRAY_FORMAT, IMAGE_FORMATS
 from storage.readers.pixels import Probe, Undecodable, decode, probe
 
 RED = (250, 10, 20)
+BROKEN_EXIF = b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"
+AS_STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 def noise(height_px: int = 48, width_px: int = 64, channels: int = 3) -> Image.Image:
@@ -57,16 +69,13 @@ def png(width_px: int, height_px: int, depth: int = 1, colour: int = 0, rows: by
     header = struct.pack(">IIBBBBB", width_px, height_px, depth, colour, 0, 0, 0)
     packed = zlib.compress(rows or bytes(height_px * (1 + (width_px * depth + 7) // 8)), 9)
     return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", packed)
-        + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     )
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"])
 def test_lossless_formats_give_the_very_pixels(format: str) -> None:
-    assert np.array_equal(opened(encoded(noise(), format)), noise())
+    assert opened(encoded(noise(), format)).tobytes() == noise().tobytes()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "HEIF"])
@@ -163,7 +172,7 @@ def test_numbers_without_an_agreed_range_are_refused(dtype: type) -> None:
 
 def test_cmyk_becomes_rgb() -> None:
     data = encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95)
-    assert np.abs(np.subtract(opened(data).getpixel((8, 8)), (255, 0, 0))).max() <= 3
+    assert np.abs(np.asarray(opened(data))[8, 8].astype(int) - (255, 0, 0)).max() <= 3
 
 
 def test_a_transparent_palette_is_laid_on_white() -> None:
@@ -201,10 +210,8 @@ def test_of_several_frames_the_first_is_taken(format: str) -> None:
 def test_the_exif_orientation_turns_the_image_upright(format: str, orientation: int) -> None:
     upright = Image.new("RGB", (48, 32), (0, 0, 0))
     upright.paste((255, 255, 255), (0, 0, 16, 16))
-    inverse = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-    turns = dict(zip((2, 4, 3, 5, 7), (0, 1, 3, 5, 6), strict=True))
-    turn = inverse.get(orientation, turns.get(orientation))
-    stored = upright if turn is None else upright.transpose(Image.Transpose(turn))
+    turn = AS_STORED[orientation]
+    stored = upright if turn is None else upright.transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = np.asarray(opened(encoded(stored, format, exif=exif))).astype(int)
@@ -217,9 +224,7 @@ def test_an_orientation_that_is_none_is_ignored() -> None:
     assert opened(encoded(noise(), "JPEG", exif=exif)).size == (64, 48)
 
 
-@pytest.mark.parametrize(
-    "exif", [b"Exif\0\0", b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"]
-)
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0garbage", BROKEN_EXIF])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_broken_exif_says_nothing_about_the_pixels(format: str, exif: bytes) -> None:
     assert opened(encoded(noise(), format, exif=exif)).size == (64, 48)
@@ -233,8 +238,9 @@ def test_decoding_sets_nothing_global_in_pillow() -> None:
 
 
 def test_warnings_of_the_decoder_are_muted_in_many_threads_and_then_heard_again() -> None:
-    info = TiffImagePlugin.ImageFileDirectory_v2()
-    data = encoded(noise(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01" + bytes(info))
+    data = encoded(noise(), "JPEG", exif=BROKEN_EXIF)
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        Image.open(BytesIO(data)).close()
     filters = list(warnings.filters)
     start = threading.Barrier(4)
 
@@ -275,8 +281,5 @@ def test_hostile_bytes_never_raise_anything_else() -> None:
             broken = bytearray(data)
             for at in random.integers(4, len(data), 6):
                 broken[at] = random.integers(256)
-            try:
-                image = decode(bytes(broken), max_megapixels=1)
-                assert image.mode == "RGB"
-            except Undecodable as error:
-                assert ":" in error.reason
+            with suppress(Undecodable):
+                assert decode(bytes(broken), max_megapixels=1).mode == "RGB"

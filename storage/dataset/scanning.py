@@ -1,0 +1,194 @@
+"""Scanning: from what a source lists to the ledger, opening only what is new or changed."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import NamedTuple
+
+from storage.dataset.ledger import Ledger, LedgerRow
+from storage.hashes import Hashes, Known, Verdict
+from storage.readers.formats import ARRAY_FORMAT, HEAD_BYTES, PROBE_VERSION, recognise, too_large
+from storage.readers.protocol import Entry, Rows, Stamp, Unreadable
+
+Progress = Callable[[int, int], None]
+_CHECKPOINT_SECONDS = 0.5
+
+
+class _Finding(NamedTuple):
+    """What reading a row gave; `problem` is the world's doing and is never remembered."""
+
+    sha256: str | None = None
+    size_bytes: int | None = None
+    verdict: Verdict | None = None
+    is_new: bool = True
+    problem: str | None = None
+    stamp: Stamp | None = None
+    read_at_ns: int = 0
+
+
+def scan(
+    rows: Rows,
+    hashes: Hashes,
+    *,
+    threads: int,
+    max_megapixels: float,
+    on_progress: Progress | None = None,
+) -> Ledger:
+    """Return the ledger of `rows` as they are now.
+
+    Files whose stamp is known are not opened. The others are hashed and checked by `threads`
+    threads, each holding one file; what they find is kept at once, so a killed scan goes on where
+    it was. `on_progress` is told (rows done, rows in all).
+    """
+    return _Scan(rows, hashes, max_megapixels, on_progress).ledger(threads)
+
+
+class _Scan:
+    def __init__(
+        self, rows: Rows, hashes: Hashes, max_megapixels: float, on_progress: Progress | None
+    ) -> None:
+        self._rows = rows
+        self._hashes = hashes
+        self._max_megapixels = max_megapixels
+        self._on_progress = on_progress
+        self._probe = probe_name(rows.formats)
+        self._checkpointed_at = time.monotonic()
+
+    def ledger(self, threads: int) -> Ledger:
+        """Return the ledger: what is remembered, and the rest read by `threads` threads."""
+        entries = self._rows.entries()
+        stamps = [entry.stamp for entry in entries if entry.stamp]
+        known = self._hashes.recall(stamps, self._probe)
+        findings = [self._recalled(entry, known) for entry in entries]
+        unknown = [at for at, finding in enumerate(findings) if finding is None]
+        self._tell(len(entries) - len(unknown), len(entries))
+        for done, (at, finding) in enumerate(self._read_all(entries, unknown, threads), start=1):
+            findings[at] = finding
+            self._tell(len(entries) - len(unknown) + done, len(entries))
+        return self._assembled(entries, findings)
+
+    def _recalled(self, entry: Entry, known: dict[Stamp, Known]) -> _Finding | None:
+        """Return what is known of a row without opening it, None where that is not enough."""
+        if entry.problem is not None:
+            return _Finding(problem=entry.problem)
+        found = known.get(entry.stamp) if entry.stamp else None
+        if found is None or entry.stamp is None:
+            return None
+        if found.sha256 is None:
+            return None if entry.is_sure else _Finding()
+        verdict = self._within_limit(found.verdict)
+        return verdict and _Finding(found.sha256, found.size_bytes, verdict)
+
+    def _read_all(
+        self, entries: Sequence[Entry], places: Sequence[int], threads: int
+    ) -> Iterator[tuple[int, _Finding]]:
+        """Yield (place, finding) as they come; no more than twice `threads` wait at a time."""
+        if not places:
+            return
+        todo = iter(places)
+        running: dict[Future[_Finding], int] = {}
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
+        try:
+            while True:
+                for at in islice(todo, 2 * threads - len(running)):
+                    running[pool.submit(self._read, entries[at])] = at
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    finding = future.result()
+                    self._keep(finding)
+                    yield running.pop(future), finding
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self._hashes.checkpoint()
+
+    def _read(self, entry: Entry) -> _Finding:
+        """Return what one row holds. A file that changes meanwhile is read once more."""
+        try:
+            for _ in range(2):
+                before = self._rows.stamp(entry.uri)
+                read_at_ns = time.time_ns()
+                finding = self._look(entry)
+                if self._rows.stamp(entry.uri) == before:
+                    return finding._replace(stamp=before, read_at_ns=read_at_ns)
+        except Unreadable as error:
+            return _Finding(problem=error.reason)
+        return _Finding(problem="changing: it was written to while it was read, twice")
+
+    def _look(self, entry: Entry) -> _Finding:
+        if not entry.is_sure:
+            head = self._rows.read(entry.uri, first_bytes=HEAD_BYTES)
+            if recognise(head) in (None, ARRAY_FORMAT):
+                return _Finding()
+        data = self._rows.read(entry.uri)
+        sha256 = hashlib.sha256(data).hexdigest()
+        verdict = self._within_limit(self._hashes.verdict(sha256, self._probe))
+        if verdict:
+            return _Finding(sha256, len(data), verdict, is_new=False)
+        return _Finding(sha256, len(data), self._judge(data))
+
+    def _judge(self, data: bytes) -> Verdict:
+        from storage.readers.pixels import Undecodable, probe
+
+        try:
+            found = probe(data, max_megapixels=self._max_megapixels, formats=self._rows.formats)
+        except Undecodable as error:
+            width_px, height_px = error.size_px or (None, None)
+            return Verdict(width_px, height_px, error.reason, is_checked=error.size_px is None)
+        return Verdict(found.width_px, found.height_px, None)
+
+    def _within_limit(self, verdict: Verdict | None) -> Verdict | None:
+        """Return a remembered verdict under today's limit, None where only decoding can tell."""
+        if verdict is None or verdict.width_px is None or verdict.height_px is None:
+            return verdict
+        reason = too_large(verdict.width_px, verdict.height_px, self._max_megapixels)
+        if reason:
+            return verdict._replace(problem=reason, is_checked=False)
+        return verdict if verdict.is_checked else None
+
+    def _keep(self, finding: _Finding) -> None:
+        if finding.problem is not None:
+            return
+        if finding.sha256 and finding.verdict and finding.is_new:
+            self._hashes.judge(finding.sha256, self._probe, finding.verdict)
+        if finding.stamp:
+            self._hashes.remember(
+                finding.stamp, finding.sha256, finding.read_at_ns, finding.size_bytes
+            )
+        if time.monotonic() - self._checkpointed_at > _CHECKPOINT_SECONDS:
+            self._hashes.checkpoint()
+            self._checkpointed_at = time.monotonic()
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._on_progress:
+            self._on_progress(done, total)
+
+    def _assembled(self, entries: Sequence[Entry], findings: Sequence[_Finding | None]) -> Ledger:
+        pairs = [(e, f) for e, f in zip(entries, findings, strict=True) if f is not None]
+        skipped = [e.uri for e, f in pairs if f.sha256 is None and f.problem is None]
+        rows = [_row(e, f) for e, f in pairs if f.sha256 is not None or f.problem is not None]
+        return Ledger.of(rows, tuple(sorted([*self._rows.skipped, *skipped])))
+
+
+def _row(entry: Entry, finding: _Finding) -> LedgerRow:
+    verdict = finding.verdict or Verdict(None, None, finding.problem)
+    is_ok = verdict.problem is None
+    return LedgerRow(
+        entry.uri,
+        finding.sha256,
+        entry.split,
+        entry.label,
+        entry.label_name,
+        "ok" if is_ok else "failed",
+        verdict.problem,
+        finding.size_bytes,
+        verdict.width_px if is_ok else None,
+        verdict.height_px if is_ok else None,
+    )
+
+
+def probe_name(formats: frozenset[str]) -> str:
+    """Return the name of the check that bytes of these formats go through."""
+    return f"{'arrays' if ARRAY_FORMAT in formats else 'images'} {PROBE_VERSION}"

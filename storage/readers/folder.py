@@ -1,0 +1,179 @@
+"""Images in a folder and below: what is a row is decided by content, what is listed by the tree."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from conf.sources.folder import Source
+from storage.readers.files import (
+    Fence,
+    path_of,
+    read_file,
+    refuse_irregular,
+    require,
+    stamp_file,
+    uri_of,
+    why_unreadable,
+)
+from storage.readers.formats import IMAGE_FORMATS
+from storage.readers.protocol import Entry, Stamp, Unreadable, numbered
+
+# fmt: off
+_IMAGE_SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib",
+    ".heic", ".heif", ".hif", ".gif", ".avif", ".jp2", ".j2k", ".jxl",
+))
+_RAW_SUFFIXES = frozenset((
+    ".3fr", ".arw", ".cr2", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef", ".raw", ".rw2", ".srw",
+))
+# fmt: on
+_RAW = "unsupported format: camera raw; such a file holds a TIFF, but that is its thumbnail"
+
+
+def open_source(spec: Source, roots: tuple[Path, ...]) -> "FolderRows":
+    """Return the images below `spec.root`; raises SourceMissing when it is no folder."""
+    return FolderRows(spec, require(spec.root, "folder", is_folder=True), roots)
+
+
+class FolderRows:
+    """The images of a folder. A file with an image's suffix is always a row, whatever it holds."""
+
+    formats = IMAGE_FORMATS
+
+    def __init__(self, spec: Source, root: Path, roots: tuple[Path, ...]) -> None:
+        self._spec = spec
+        self._root = str(root)
+        self._fence = Fence(root, *roots)
+        self.skipped: tuple[str, ...] = ()
+
+    def entries(self) -> list[Entry]:
+        """Return the images, sorted by uri. A second call looks again; no file is opened.
+
+        Symbolic links are followed as far as the roots reach, every folder is walked once.
+        """
+        walk = _Walk(self._root, self._fence)
+        entries = sorted(walk.entries(), key=lambda entry: entry.uri)
+        self.skipped = tuple(sorted(walk.skipped))
+        return _placed(entries, self._spec)[: self._spec.limit]
+
+    def stamp(self, uri: str) -> Stamp:
+        """Return the stamp of a file as it is now; raises Unreadable."""
+        path = self._path(uri)
+        self._fence.resolve(path)
+        return stamp_file(path)
+
+    def read(self, uri: str, *, first_bytes: int | None = None) -> bytes:
+        """Return the bytes of a file; raises Unreadable."""
+        return read_file(self._fence.resolve(self._path(uri)), first_bytes)
+
+    def _path(self, uri: str) -> str:
+        return os.path.join(self._root, path_of(uri))
+
+
+class _Walk:
+    """One look at a tree: the rows, and what was left out."""
+
+    def __init__(self, root: str, fence: Fence) -> None:
+        self.skipped: list[str] = []
+        self._root = root
+        self._fence = fence
+        self._walked: set[str] = set()
+        self._linked: list[str] = []
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the rows: first of real folders, then of those that only a link leads to."""
+        yield from self._below(self._root)
+        while self._linked:
+            link, *self._linked = sorted(self._linked)
+            if os.path.realpath(link) in self._walked:
+                self._skip(link)
+            else:
+                yield from self._below(link)
+
+    def _below(self, folder: str) -> Iterator[Entry]:
+        folders = [folder]
+        while folders:
+            folder = folders.pop()
+            real = os.path.realpath(folder)
+            if real in self._walked:
+                continue
+            self._walked.add(real)
+            try:
+                with os.scandir(folder) as found:
+                    for item in found:
+                        yield from self._look(item, folders)
+            except OSError as error:
+                yield self._failed(folder, why_unreadable(error))
+
+    def _look(self, item: os.DirEntry[str], folders: list[str]) -> Iterator[Entry]:
+        if item.is_symlink():
+            yield from self._follow(item)
+        elif item.is_dir(follow_symlinks=False):
+            folders.append(item.path)
+            if _suffix(item.name) in _IMAGE_SUFFIXES:
+                yield self._failed(item.path, "not a file: a directory")
+        else:
+            yield from self._file(item)
+
+    def _follow(self, link: os.DirEntry[str]) -> Iterator[Entry]:
+        """Follow a link inside the roots; one that leads out of them is a row that failed."""
+        try:
+            self._fence.resolve(link.path)
+            is_folder = link.is_dir()
+        except (Unreadable, OSError) as error:
+            reason = error.reason if isinstance(error, Unreadable) else why_unreadable(error)
+            if _suffix(link.name) in _IMAGE_SUFFIXES or os.path.isdir(link.path):
+                yield self._failed(link.path, reason)
+            else:
+                self._skip(link.path)
+            return
+        if is_folder:
+            self._linked.append(link.path)
+        else:
+            yield from self._file(link)
+
+    def _file(self, item: os.DirEntry[str]) -> Iterator[Entry]:
+        suffix = _suffix(item.name)
+        try:
+            status = item.stat()
+            refuse_irregular(status)
+        except (Unreadable, OSError) as error:
+            reason = error.reason if isinstance(error, Unreadable) else why_unreadable(error)
+            if suffix in _IMAGE_SUFFIXES:
+                yield self._failed(item.path, reason)
+            else:
+                self._skip(item.path)
+            return
+        yield Entry(
+            self._uri(item.path),
+            stamp=Stamp(item.path, status.st_size, status.st_mtime_ns),
+            problem=_RAW if suffix in _RAW_SUFFIXES else None,
+            is_sure=suffix in _IMAGE_SUFFIXES or suffix in _RAW_SUFFIXES,
+        )
+
+    def _failed(self, path: str, reason: str) -> Entry:
+        return Entry(self._uri(path), problem=reason)
+
+    def _skip(self, path: str) -> None:
+        self.skipped.append(self._uri(path))
+
+    def _uri(self, path: str) -> str:
+        return uri_of(path[len(self._root) :].lstrip("/") or ".")
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _placed(entries: Sequence[Entry], spec: Source) -> list[Entry]:
+    """Return `entries` with the split and the label that their folders name."""
+    if not spec.split_from and not spec.label_from:
+        return list(entries)
+    at = 1 if spec.split_from else 0
+    folders = [entry.uri.split("/")[:-1] for entry in entries]
+    splits = [(names[0] if names else "unspecified") if at else "unspecified" for names in folders]
+    named = [names[at] if spec.label_from and len(names) > at else None for names in folders]
+    return [
+        entry._replace(split=split, label=label, label_name=name)
+        for entry, split, (label, name) in zip(entries, splits, numbered(named), strict=True)
+    ]

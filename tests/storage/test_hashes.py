@@ -1,0 +1,148 @@
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from storage import hashes as module
+from storage.hashes import Hashes, HashesUnusable, Known, Verdict, is_settled
+from storage.readers.protocol import Stamp
+
+SECOND = 1_000_000_000
+LATER = 10**18
+OK = Verdict(4, 3, None)
+BROKEN = Verdict(None, None, "broken: so it is")
+
+
+@pytest.fixture
+def hashes(tmp_path: Path) -> Iterator[Hashes]:
+    with Hashes(tmp_path / "store" / "hashes.sqlite") as hashes:
+        yield hashes
+
+
+def stamp(path: str = "/a.jpg", mtime_ns: int = 5, member: str = "") -> Stamp:
+    return Stamp(path, 10, mtime_ns, member)
+
+
+def test_an_unchanged_file_is_known(hashes: Hashes) -> None:
+    hashes.remember(stamp(), "aa", LATER, 10)
+    hashes.judge("aa", "images 1", OK)
+    assert hashes.recall([stamp()], "images 1") == {stamp(): Known("aa", 10, OK)}
+
+
+@pytest.mark.parametrize(
+    "changed", [Stamp("/a.jpg", 11, 5), Stamp("/a.jpg", 10, 6), Stamp("/b.jpg", 10, 5)]
+)
+def test_a_changed_file_is_not_known(hashes: Hashes, changed: Stamp) -> None:
+    hashes.remember(stamp(), "aa", LATER, 10)
+    assert hashes.recall([changed], "images 1") == {}
+
+
+def test_what_is_no_image_is_known_as_that(hashes: Hashes) -> None:
+    hashes.remember(stamp(), None, LATER)
+    assert hashes.recall([stamp()], "images 1") == {stamp(): Known(None, None, None)}
+
+
+def test_rows_of_one_file_are_told_apart(hashes: Hashes) -> None:
+    stamps = [stamp(member=f"train/{number}") for number in range(3)]
+    for number, row in enumerate(stamps):
+        hashes.remember(row, str(number), LATER)
+    assert [hashes.recall(stamps, "x")[row].sha256 for row in stamps] == ["0", "1", "2"]
+
+
+def test_names_that_are_no_utf8_are_remembered(hashes: Hashes) -> None:
+    odd = stamp(os.fsdecode(b"/caf\xe9.jpg"))
+    hashes.remember(odd, "aa", LATER, 10)
+    assert odd in hashes.recall([odd], "x")
+
+
+def test_what_is_remembered_outlives_the_process(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Hashes(tmp_path / "hashes.sqlite") as hashes:
+            hashes.remember(stamp(), "aa", LATER, 10)
+    with Hashes(tmp_path / "hashes.sqlite") as hashes:
+        assert hashes.recall([stamp()], "x") == {stamp(): Known("aa", 10, None)}
+
+
+def test_a_verdict_belongs_to_its_check(hashes: Hashes) -> None:
+    hashes.judge("aa", "images 1", OK)
+    assert hashes.verdict("aa", "images 1") == OK
+    assert hashes.verdict("aa", "images 2") is None
+    assert hashes.verdict("bb", "images 1") is None
+
+
+def test_a_failure_is_not_believed_of_other_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Hashes(tmp_path / "hashes.sqlite") as hashes:
+        hashes.judge("aa", "images 1", OK)
+        hashes.judge("bb", "images 1", BROKEN)
+        assert hashes.verdict("bb", "images 1") == BROKEN
+    monkeypatch.setattr(module, "decoder_libraries", lambda: "pillow 99")
+    with Hashes(tmp_path / "hashes.sqlite") as hashes:
+        assert hashes.verdict("aa", "images 1") == OK
+        assert hashes.verdict("bb", "images 1") is None
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "read_at_ns", "settled"),
+    [
+        (7 * SECOND + 1, 7 * SECOND + 2, False),
+        (7 * SECOND + 1, 7 * SECOND + SECOND // 10, True),
+        (7 * SECOND, 7 * SECOND + SECOND, False),
+        (7 * SECOND, 9 * SECOND, True),
+        (7 * SECOND + 1, 7 * SECOND, False),
+        (99 * SECOND, 7 * SECOND, True),
+    ],
+)
+def test_a_file_read_within_a_tick_of_its_last_write_is_not_trusted(
+    hashes: Hashes, mtime_ns: int, read_at_ns: int, settled: bool
+) -> None:
+    assert is_settled(mtime_ns, read_at_ns) is settled
+    hashes.remember(stamp(mtime_ns=mtime_ns), "aa", read_at_ns)
+    assert bool(hashes.recall([stamp(mtime_ns=mtime_ns)], "x")) is settled
+
+
+def test_a_file_is_hashed_once(tmp_path: Path, hashes: Hashes) -> None:
+    path = tmp_path / "weights.bin"
+    path.write_bytes(b"1234")
+    os.utime(path, ns=(5, 5))
+    expected = hashlib.sha256(b"1234").hexdigest()
+    assert hashes.sha256_of_file(path) == expected
+    path.write_bytes(b"4321")
+    os.utime(path, ns=(5, 5))
+    assert hashes.sha256_of_file(path) == expected, "the stamp is the same: it was not read"
+    os.utime(path, ns=(6, 6))
+    assert hashes.sha256_of_file(path) == hashlib.sha256(b"4321").hexdigest()
+
+
+def test_many_threads_and_two_connections_share_it(tmp_path: Path) -> None:
+    path = tmp_path / "hashes.sqlite"
+    with Hashes(path) as one, Hashes(path) as two, ThreadPoolExecutor(4) as pool:
+
+        def work(number: int) -> None:
+            hashes = one if number % 2 else two
+            hashes.judge(str(number), "x", OK)
+            hashes.checkpoint()
+
+        list(pool.map(work, range(40)))
+        assert all(one.verdict(str(number), "x") == OK for number in range(40))
+
+
+def test_a_damaged_database_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "hashes.sqlite"
+    path.write_bytes(b"this is no database, it is a text" * 100)
+    with pytest.raises(HashesUnusable, match="If it is damaged, delete it: all contents are then"):
+        Hashes(path)
+
+
+def test_a_database_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "hashes.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 7")
+    database.close()
+    with pytest.raises(HashesUnusable, match="has format 7, this version reads 1"):
+        Hashes(path)
