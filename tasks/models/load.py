@@ -43,7 +43,7 @@ def load_encoder(spec: ModelSpec, runtime: Runtime) -> ImageTextEncoder:
 def resolve(
     spec: ModelSpec, runtime: Runtime, remembered_sha256: Sha256 = file_sha256
 ) -> ModelSpec:
-    """Return `spec` with everything filled in that decides features: weights, library, revision.
+    """Return `spec` with everything filled in that decides features: weights, library, tokenizer.
 
     Imports no model library, so that a run of which all is stored needs none. Raises
     WeightsMissing, WeightsDiffer, LibraryMissing, LibraryDiffers and RecipeError.

@@ -3,12 +3,8 @@
 Weights are a pretrained tag, a hub repository, a directory, or random. Nothing is downloaded here.
 """
 
-import logging
-import pickle
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +24,6 @@ from tasks.models.devices import (
 )
 from tasks.models.identity import (
     Sha256,
-    WeightsMissing,
     WeightsUnreadable,
     file_sha256,
     installed,
@@ -36,12 +31,11 @@ from tasks.models.identity import (
     settled,
     title,
 )
+from tasks.models.open_clip_build import build
 from tasks.models.open_clip_files import (
-    Found,
     configuration,
     deciding_files,
     find_files,
-    tokenizer_folder,
 )
 from tasks.models.protocols import EncodedImages, Float32
 
@@ -149,12 +143,12 @@ class OpenClipEncoder:
 
 
 def identify(spec: ModelSpec, models_root: Path, sha256: Sha256 = file_sha256) -> ModelSpec:
-    """Return `spec` with checksum, library, revision and preprocessing filled in.
+    """Return `spec` with checksum, library and preprocessing filled in.
 
     Imports neither torch nor open_clip. Random weights have the checksum of name, seed and library.
     """
     found = find_files(spec, models_root)
-    more: dict[str, Any] = {"revision": found.revision} if found.revision else {}
+    more = {}
     if deciding := deciding_files(spec, found):
         more["preprocessing"] = _own_preprocessing(spec, deciding, sha256)
     library = installed(_packages(configuration(spec, found)), extra="clip")
@@ -171,9 +165,7 @@ def load(spec: ModelSpec, models_root: Path, device: str) -> OpenClipEncoder:
     require_precision(spec, device)
     exact_float32()
     found = find_files(spec, models_root)
-    with _quiet():
-        model = _built(spec, found)
-        tokenizer = _tokenizer(spec, found)
+    model, tokenizer = build(spec, found)
     return OpenClipEncoder(model.eval().to(device), tokenizer, spec, device)
 
 
@@ -195,77 +187,6 @@ def _own_preprocessing(spec: ModelSpec, deciding: list[Path], sha256: Sha256) ->
             'tokenizer. preprocessing = "native" takes what is there.'
         )
     return own
-
-
-def _built(spec: ModelSpec, found: Found) -> Any:
-    import open_clip
-    import torch
-
-    name = f"local-dir:{found.folder}" if found.folder else spec.name
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(spec) if spec.is_random else 0)
-        try:
-            model = open_clip.create_model(
-                name, load_weights=False, pretrained_text=False, precision=spec.precision,
-                **_of_tag(spec, found),
-            )  # fmt: skip
-        except OSError as error:  # transformers, offline, without the configuration of a text tower
-            raise _needs_hub(spec, error) from error
-    if found.weights:
-        _fill(model, found.weights)
-    return model
-
-
-def _of_tag(spec: ModelSpec, found: Found) -> dict[str, Any]:
-    """Return what open_clip's list of tags says about the model beside its weights."""
-    if found.folder or spec.is_random or spec.weights.startswith("local-dir:"):
-        return {}
-    from open_clip import get_pretrained_cfg
-    from open_clip.transform import PreprocessCfg
-
-    said = get_pretrained_cfg(spec.name, spec.weights)
-    known = {field.name for field in fields(PreprocessCfg)}
-    own = {name: value for name, value in said.items() if name in known}
-    return {"force_preprocess_cfg": own, "force_quick_gelu": bool(said.get("quick_gelu"))}
-
-
-def _fill(model: Any, weights: Path) -> None:
-    import open_clip
-
-    try:
-        open_clip.load_checkpoint(model, str(weights), strict=True, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, KeyError, AttributeError) as error:
-        raise WeightsUnreadable(
-            f"{weights} does not load as this model: {error} Only tensors are ever read from it: "
-            "a TorchScript or pickled checkpoint has to be saved as safetensors first."
-        ) from error
-
-
-def _tokenizer(spec: ModelSpec, found: Found) -> Any:
-    import open_clip
-
-    texts = configuration(spec, found)["text_cfg"]
-    if "hf_tokenizer_name" not in texts:
-        return open_clip.get_tokenizer(f"local-dir:{found.folder}" if found.folder else spec.name)
-    try:
-        return open_clip.HFTokenizer(
-            tokenizer_folder(spec, found) or texts["hf_tokenizer_name"],
-            context_length=texts.get("context_length", 77),
-            tokenizer_mode=texts.get("tokenizer_mode"),
-            local_files_only=True,
-            **texts.get("tokenizer_kwargs", {}),
-        )
-    except (OSError, ImportError) as error:
-        raise _needs_hub(spec, error) from error
-
-
-def _needs_hub(spec: ModelSpec, error: Exception) -> WeightsMissing:
-    reason = str(error).partition("\n")[0]
-    return WeightsMissing(
-        f"{title(spec)}, tokenizer or text tower",
-        [f"the Hugging Face cache ({reason})"],
-        f"Fetch them with `featuremill models fetch {spec.name}/{spec.weights}`.",
-    )
 
 
 def _preprocessing(model: Any) -> tuple[Any, Float32, int | None]:
@@ -298,20 +219,3 @@ def _unit(features: "torch.Tensor") -> Float32:
 
     unit: Float32 = torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
     return unit
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep open_clip's talk out of the root logger, which it would also configure."""
-    root, silent = logging.getLogger(), logging.NullHandler()
-    root.addHandler(silent)
-    root.addFilter(_not_open_clip)
-    try:
-        yield
-    finally:
-        root.removeFilter(_not_open_clip)
-        root.removeHandler(silent)
-
-
-def _not_open_clip(record: logging.LogRecord) -> bool:
-    return "open_clip" not in record.pathname

@@ -170,7 +170,8 @@ def _hub_files(spec: ModelSpec, models_root: Path) -> Found:
 def _tag_files(spec: ModelSpec, models_root: Path) -> Found:
     source = tag_source(spec.name, spec.weights)
     own = home(spec.name, spec.weights, models_root)
-    if weights := _weights_in(own):
+    weights = _weights_in(own)
+    if weights and spec.revision in (None, _origin(own)):
         return Found(weights, None, _origin(own))
     repo, _, file = source.get("hf_hub", "").rpartition("/")
     snapshot = _hub_snapshot(repo, spec.revision) if repo else None

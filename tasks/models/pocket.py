@@ -118,6 +118,16 @@ def class_names() -> list[str]:
     return list(ImageNetInfo().label_descriptions())
 
 
+def weight_files() -> dict[str, Path]:
+    """Return the files that decide what the encoder says; raises LibraryMissing."""
+    text = _text_folder()
+    return {
+        "image": _image_weights(),
+        "text": text / "model.safetensors",
+        "tokenizer": text / "tokenizer.json",
+    }
+
+
 def identify(spec: ModelSpec, models_root: Path, sha256: Sha256 = file_sha256) -> ModelSpec:
     """Return `spec` with checksum and library filled in; imports neither torch nor timm."""
     if (spec.name, spec.weights) != ("default", "default"):
@@ -126,9 +136,7 @@ def identify(spec: ModelSpec, models_root: Path, sha256: Sha256 = file_sha256) -
             "Leave out name and weights: there is one pocket encoder only."
         )
     library = installed(_PACKAGES)
-    files = {"image": _image_weights(), "text": _text_folder() / "model.safetensors"}
-    files["tokenizer"] = _text_folder() / "tokenizer.json"
-    digests = {name: sha256(path) for name, path in files.items()}
+    digests = {name: sha256(path) for name, path in weight_files().items()}
     return settled(spec, sha256=sha256_of(digests), library=library)
 
 

@@ -1,0 +1,214 @@
+"""The weights on this machine, and how more of them get here: `models ls` and `models fetch`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from conf.errors import FeaturemillError, RecipeError
+from conf.models import ModelSpec
+from tasks.models import pocket
+from tasks.models.identity import LibraryMissing, WeightsMissing
+from tasks.models.open_clip_files import (
+    ORIGIN_NAME,
+    WEIGHTS_NAMES,
+    Found,
+    find_files,
+    home,
+    tag_source,
+)
+
+_HUB = "hf-hub:"
+_SMALL_FILES = ("*.json", "*.txt", "*.model")  # configuration, tokenizer, vocabulary
+
+SUGGESTED = (
+    "hf-hub:laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
+    "hf-hub:timm/ViT-SO400M-16-SigLIP2-384",
+    "ViT-B-32/laion2b_s34b_b79k",
+)
+"""Models worth fetching first: a good one, a better one, a small one."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One line of `models ls`."""
+
+    name: str
+    """What `models fetch` takes, and what a recipe says as name, or name/weights."""
+    family: str
+    present: bool
+    path: Path | None
+    """The weights file, or the directory where it is looked for."""
+    size_bytes: int | None
+    revision: str | None
+    """The commit of the hub repository it came from."""
+    remedy: str
+    """What to do to have it; empty when it is there."""
+
+
+class FetchFailed(FeaturemillError):
+    """A download did not come to its end; calling again goes on where it stopped."""
+
+    transient = True
+
+
+Listing = Callable[[str, str | None], tuple[str, list[str]]]
+"""Gives (commit, file names) of a repository at a revision."""
+Download = Callable[[str, str, Path, list[str]], None]
+"""Puts the named files of a repository at a commit into a directory."""
+
+
+def list_models(models_root: Path) -> list[ModelRow]:
+    """Return what is here (the pocket encoder, all of the models root) and what is suggested."""
+    found = [_folder_row(folder) for folder in _folders(models_root)]
+    known = {row.name for row in found}
+    suggested = (_suggested_row(name, models_root) for name in SUGGESTED if name not in known)
+    return [_pocket_row(), *found, *suggested]
+
+
+def parse_name(name: str) -> tuple[str, str]:
+    """Return (architecture or hub name, weights) of what the user calls a model.
+
+    `hf-hub:org/repository` stands alone; otherwise it is `ARCHITECTURE/TAG` of open_clip.
+    """
+    if name.startswith(_HUB) and name.count("/") == 1:
+        return name, "default"
+    architecture, _, tag = name.rpartition("/")
+    if not architecture or name.startswith(_HUB):
+        raise RecipeError(
+            f"{name!r} names no model that can be fetched. Say ARCHITECTURE/TAG, such as "
+            f"{SUGGESTED[2]}, or hf-hub:ORGANISATION/REPOSITORY, such as {SUGGESTED[1]}."
+        )
+    return architecture, tag
+
+
+def fetch(
+    name: str,
+    models_root: Path,
+    *,
+    revision: str | None = None,
+    listing: Listing | None = None,
+    download: Download | None = None,
+) -> ModelRow:
+    """Download a model into a directory of its own under the models root; return its row.
+
+    Safetensors are taken where the repository has them. Raises RecipeError for an unknown name
+    and FetchFailed, which may be retried, when the network or the repository refuses.
+    """
+    architecture, tag = parse_name(name)
+    repo, wanted = _repository(architecture, tag)
+    commit, files = (listing or _hub_listing)(repo, revision)
+    weights = _best_weights(repo, files, wanted)
+    small = [file for file in files if any(fnmatch(file, one) for one in _SMALL_FILES)]
+    folder = home(architecture, tag, models_root)
+    folder.mkdir(parents=True, exist_ok=True)
+    (download or _hub_download)(repo, commit, folder, [weights, *small])
+    # Written last: a directory without it is one whose download never ended.
+    origin = {"name": name, "repository": repo, "revision": commit, "weights": weights}
+    (folder / ORIGIN_NAME).write_text(json.dumps(origin, indent=2) + "\n")
+    return _folder_row(folder)
+
+
+def _repository(architecture: str, tag: str) -> tuple[str, str]:
+    """Return the hub repository of a model and the file in it that is meant, or ""."""
+    if architecture.startswith(_HUB):
+        return architecture.removeprefix(_HUB), ""
+    repo, _, file = tag_source(architecture, tag).get("hf_hub", "").rpartition("/")
+    if not repo:
+        raise RecipeError(
+            f"The weights {tag!r} of {architecture} lie in no hub repository. Download "
+            f"{tag_source(architecture, tag).get('url')} yourself, save them as safetensors in a "
+            'directory under the models root, and say weights = "local-dir:NAME".'
+        )
+    return repo, file
+
+
+def _best_weights(repo: str, files: list[str], wanted: str) -> str:
+    safe = Path(wanted).with_suffix(".safetensors").name if wanted else ""
+    chosen = next((one for one in (safe, wanted, *WEIGHTS_NAMES) if one and one in files), None)
+    if chosen is None:
+        raise RecipeError(
+            f"The repository {repo} has no weights that open_clip reads: looked for "
+            f"{', '.join(WEIGHTS_NAMES)}; it has {', '.join(files[:10]) or 'no files'}."
+        )
+    return chosen
+
+
+def _hub_listing(repo: str, revision: str | None) -> tuple[str, list[str]]:
+    from huggingface_hub import HfApi
+
+    try:
+        info = HfApi().model_info(repo, revision=revision)
+    except OSError as error:  # every error of the hub's client is one, being offline too
+        raise _failed(repo, error) from error
+    return str(info.sha), [file.rfilename for file in info.siblings or []]
+
+
+def _hub_download(repo: str, commit: str, folder: Path, files: list[str]) -> None:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        for file in files:
+            hf_hub_download(repo, file, revision=commit, local_dir=folder)
+    except OSError as error:
+        raise _failed(repo, error) from error
+
+
+def _failed(repo: str, error: Exception) -> FetchFailed:
+    reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    return FetchFailed(
+        f"{repo} could not be fetched from the hub: {reason}. Check the network, HF_HUB_OFFLINE "
+        "and, for a gated model, HF_TOKEN; then call it again: what has come stays."
+    )
+
+
+def _folders(models_root: Path) -> list[Path]:
+    if not models_root.is_dir():
+        return []
+    return sorted(folder for folder in models_root.iterdir() if folder.is_dir())
+
+
+def _folder_row(folder: Path) -> ModelRow:
+    record = folder / ORIGIN_NAME
+    origin = json.loads(record.read_text()) if record.is_file() else {}
+    spec = ModelSpec(family="open_clip", weights=f"local-dir:{folder.name}", precision="fp32")
+    try:
+        weights = _weights_of(spec, folder, origin.get("weights"))
+    except FeaturemillError as error:
+        return ModelRow(spec.weights, spec.family, False, folder, None, None, str(error))
+    size_bytes = weights.stat().st_size
+    name, revision = origin.get("name", spec.weights), origin.get("revision")
+    return ModelRow(name, spec.family, True, weights, size_bytes, revision, "")
+
+
+def _weights_of(spec: ModelSpec, folder: Path, file: str | None) -> Path:
+    if file and (folder / file).is_file():
+        return folder / file
+    found: Found = find_files(spec, folder.parent)
+    assert found.weights is not None  # a directory is never random
+    return found.weights
+
+
+def _suggested_row(name: str, models_root: Path) -> ModelRow:
+    architecture, tag = parse_name(name)
+    spec = ModelSpec(family="open_clip", name=architecture, weights=tag, precision="fp32")
+    remedy = f"featuremill models fetch {name}"
+    try:
+        found = find_files(spec, models_root)
+    except LibraryMissing as error:
+        return ModelRow(name, spec.family, False, None, None, None, str(error))
+    except WeightsMissing:
+        folder = home(architecture, tag, models_root)
+        return ModelRow(name, spec.family, False, folder, None, None, remedy)
+    size_bytes = found.weights.stat().st_size if found.weights else None
+    return ModelRow(name, spec.family, True, found.weights, size_bytes, found.revision, "")
+
+
+def _pocket_row() -> ModelRow:
+    try:
+        files = pocket.weight_files()
+    except LibraryMissing as error:
+        return ModelRow("pocket", "pocket", False, None, None, None, str(error))
+    size_bytes = sum(path.stat().st_size for path in files.values())
+    return ModelRow("pocket", "pocket", True, files["image"], size_bytes, None, "")
