@@ -1,24 +1,25 @@
 """Presets: TOML files that say what a flow is to make. A wrong field is refused by name.
 
-A preset names its flow; `conf/<flow>.py` holds the class `Preset` that its other fields must fit. Where a
-list of texts is wanted, the name of a JSON file that holds it may stand: `vocabulary = "labels.json"`.
+A preset names its flow; `conf/<flow>.py` holds the class `Preset` that its other fields must fit.
+Where a vocabulary or templates are wanted, the name of a JSON file that holds the list may stand:
+`vocabulary = "labels.json"`, beside the preset, among those that ship, or in the working directory.
 """
 
 import importlib
 import json
 import pkgutil
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import PydanticSerializationError, to_json
 
 import conf
-from conf.dataset import SourceSpec
 from conf.errors import RecipeError, did_you_mean
+from conf.faults import fault
 from conf.keys import Frozen
 from conf.runtime import Runtime
 
@@ -66,19 +67,21 @@ def load_preset(name: str, changes: Sequence[str] = ()) -> LoadedPreset:
 
 
 def preset_schema(flow: str, place: str = "preset") -> type[Frozen]:
-    """Return the class that the settings of `flow` must fit; raises RecipeError for no such flow."""
-    found = {stem: schema for stem, schema in _schemas()}
+    """Return the class that the settings of `flow` must fit; raises RecipeError for no flow."""
+    found = dict(_schemas())
     if flow not in found:
-        raise RecipeError(f"{place}: flow = {flow!r} is no flow. {did_you_mean(flow, found)}")
+        asked = f"flow = {flow!r} is no flow" if flow else "it names no flow"
+        raise RecipeError(f"{place}: {asked}. {did_you_mean(flow, found)}")
     return found[flow]
 
 
 def validate(schema: type[Model], content: Any, place: str) -> Model:
-    """Return `content` as an instance of `schema`, strictly; raises RecipeError with every fault."""
+    """Return `content` as a `schema`, strictly; raises RecipeError with every fault."""
     try:
-        return schema.model_validate_json(json.dumps(content))
+        # TOML has dates and NaN, for which the standard library's JSON has no text.
+        return schema.model_validate_json(to_json(content, inf_nan_mode="constants"))
     except ValidationError as errors:
-        faults = [_fault(schema, content, error) for error in errors.errors(include_url=False)]
+        faults = [fault(schema, content, error) for error in errors.errors(include_url=False)]
         raise RecipeError("\n".join(f"{place}: {fault}" for fault in faults)) from None
 
 
@@ -98,9 +101,15 @@ def _find(name: str) -> Path:
         return path
     known = [path.stem for path in PRESETS.glob("*.toml")]
     raise RecipeError(
-        f"There is no preset {name!r}, and no file {path}{'' if path.suffix else '.toml'} either. "
+        f"There is no preset {name!r}, and {_why_no_file(path)}. "
         f"{did_you_mean(name, known)} `featuremill presets` says what each makes."
     )
+
+
+def _why_no_file(path: Path) -> str:
+    if path.is_file():
+        return f"the name of the file {path} does not end in .toml"
+    return f"no file {path}{'' if path.suffix else '.toml'} either"
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -108,13 +117,17 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise RecipeError(f"{path} is not TOML: {problem}.") from None
+    except OSError as problem:
+        raise RecipeError(f"{path} cannot be read: {problem.strerror}.") from None
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
     place, equals, text = change.partition("=")
     *sections, field = place.strip().split(".")
-    if not equals or not field:
-        raise RecipeError(f"--set {change!r} is not section.field=value, such as model.precision=bf16.")
+    if not equals or not all((*sections, field)):
+        raise RecipeError(
+            f"--set {change!r} is not section.field=value, such as model.precision=bf16."
+        )
     for section in sections:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):
@@ -124,9 +137,10 @@ def _apply(content: dict[str, Any], change: str) -> None:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return found["value"] if len(found) == 1 else text
 
 
 def _with_lists(content: Any, preset: Path, field: str = "") -> Any:
@@ -139,54 +153,28 @@ def _with_lists(content: Any, preset: Path, field: str = "") -> Any:
 
 
 def _list_in(name: str, preset: Path, field: str) -> list[Any]:
-    places = [preset.parent / name, HERE / name]
+    places = [preset.parent / name, HERE / name, Path.cwd() / Path(name).expanduser()]
     path = next((path for path in places if path.is_file()), None)
     if path is None:
-        looked = " or ".join(str(place.parent) for place in places)
+        looked = ", ".join(dict.fromkeys(str(place.parent) for place in places))
         raise RecipeError(
-            f"{preset}: {field} = {name!r} names a JSON file that is not in {looked}. "
-            f"Write the list itself, or the name of a file that holds it."
+            f"{preset}: {field} = {name!r} names a JSON file that is in none of {looked}. "
+            "Write the list itself, or the name of a file that holds it."
         )
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
-        raise RecipeError(f"{path} is not JSON: {problem}.") from None
-    lists = [found] if isinstance(found, list) else [v for v in found.values() if type(v) is list]
+    found = _json_in(path)
+    values = list(found.values()) if isinstance(found, dict) else [found]
+    lists = [value for value in values if isinstance(value, list)]
     if len(lists) != 1:
         raise RecipeError(f"{path} holds {len(lists)} lists; {field} needs a file with one.")
-    return cast(list[Any], lists[0])
+    return lists[0]
 
 
-def _fault(schema: type[BaseModel], content: Any, error: ErrorDetails) -> str:
-    place = [str(step) for step in error["loc"]]
-    name = ".".join(place)
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(schema, content, place[:-1])
-        return f"{name} is not a field. {did_you_mean(place[-1], known)}"
-    if error["type"] == "missing":
-        return f"{name} is required and has no default."
-    message = error["msg"].removeprefix("Value error, ")
-    got = error["input"]
-    return f"{name} = {got!r}: {message[:1].lower()}{message[1:]}."
-
-
-def _fields_at(schema: type[BaseModel], content: Any, place: Sequence[str]) -> list[str]:
-    """Return the names that are valid at `place`, followed through nested models and sources."""
-    current: type[BaseModel] | None = schema
-    for step in place:
-        content = content.get(step) if isinstance(content, Mapping) else None
-        field = current.model_fields.get(step) if current else None
-        current = _model_in(field.annotation, content) if field else current
-    return sorted(current.model_fields) if current else []
-
-
-def _model_in(annotation: Any, content: Any) -> type[BaseModel] | None:
-    """Return the model that `annotation` holds; for a source the one that `content` names."""
-    candidates = (annotation, *get_args(annotation))
-    models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-    if not models:
-        return None
-    if issubclass(models[0], SourceSpec) and isinstance(content, Mapping):
-        module = importlib.import_module(f"conf.sources.{content.get('source')}")
-        return cast(type[BaseModel], module.Source)
-    return models[0]
+def _json_in(path: Path) -> Any:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        to_json(found)  # half a character, as in "\ud800", is a text that no file can hold
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise RecipeError(f"{path} is not JSON: {problem}.") from None
+    except PydanticSerializationError as problem:
+        raise RecipeError(f"{path} holds half a character: {problem}.") from None
+    return found

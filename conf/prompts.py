@@ -1,5 +1,6 @@
 """Prompt features: what decides them."""
 
+from collections import Counter
 from typing import ClassVar
 
 from pydantic import Field, field_validator
@@ -30,9 +31,11 @@ class PromptSet(Frozen):
     @field_validator("vocabulary")
     @classmethod
     def _name_each_once(cls, vocabulary: tuple[str, ...]) -> tuple[str, ...]:
-        twice = sorted({word for word in vocabulary if vocabulary.count(word) > 1})
+        twice = sorted(word for word, count in Counter(vocabulary).items() if count > 1)
         if twice:
             raise ValueError(f"the vocabulary names {', '.join(map(repr, twice))} more than once")
+        if not all(word.strip() for word in vocabulary):
+            raise ValueError("the vocabulary has an empty word: a prompt would say nothing")
         return vocabulary
 
     def texts(self) -> tuple[str, ...]:
@@ -43,7 +46,8 @@ class PromptSet(Frozen):
 
 
 class PromptRecipe(Recipe):
-    """Unit text features of a prompt set, one a word: unit norm, mean over templates, unit norm again."""
+    """Unit text features of a prompt set, one a word: unit norm, mean over templates, unit norm
+    again."""
 
     kind: ClassVar[str] = "prompt-features"
 

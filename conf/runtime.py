@@ -2,39 +2,55 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from conf.keys import Frozen
 
 
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+Place = Annotated[Path, AfterValidator(_absolute)]
+"""A directory, absolute: "~" is the user's home, a relative path starts where the run does."""
+
+
 def _path_from(variable: str, default: str) -> Path:
-    return Path(os.environ.get(variable) or default).expanduser().absolute()
+    return _absolute(Path(os.environ.get(variable) or default))
 
 
 def _roots() -> tuple[Path, ...]:
     given = os.environ.get("FEATUREMILL_ROOTS", "")
-    return tuple(Path(root).expanduser().absolute() for root in given.split(os.pathsep) if root)
+    return tuple(_absolute(Path(root)) for root in given.split(os.pathsep) if root)
 
 
 class Runtime(Frozen):
     """Where things are kept and how fast they are made; two runtimes make the same bytes."""
 
-    store: Path = Field(default_factory=lambda: _path_from("FEATUREMILL_STORE", "featuremill-store"))
+    store: Place = Field(
+        default_factory=lambda: _path_from("FEATUREMILL_STORE", "featuremill-store")
+    )
     """The artifact store's directory."""
-    models: Path = Field(
+    models: Place = Field(
         default_factory=lambda: _path_from("FEATUREMILL_MODELS", "~/.cache/featuremill/models")
     )
     """Where model weights lie, each in a directory of its own."""
-    roots: tuple[Path, ...] = Field(default_factory=_roots)
+    roots: tuple[Place, ...] = Field(default_factory=_roots)
     """Directories that files named by data may lie in, beside the source's own."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where models run; "auto" takes MPS, then CUDA, then the CPU."""
     batch_size: int = Field(default=16, ge=1)
     """Rows a model takes at once."""
-    lanes: int = Field(default_factory=lambda: len(os.sched_getaffinity(0))
-                       if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, ge=1)
+    lanes: int = Field(
+        default_factory=lambda: (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        ),
+        ge=1,
+    )
     """Threads that each decode and encode their own batch, inside one part."""
     part_rows: int | None = Field(default=None, ge=1)
     """Rows of a part, the unit of resume; None takes the kind's own."""
