@@ -47,12 +47,25 @@ class Verdict(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What is remembered of an unchanged file: sha256 is None for what is no image."""
+    """What is remembered of an unchanged file, or of a row of one."""
 
     sha256: str | None
+    """None: it is no image."""
     size_bytes: int | None
     """Of the content: a row of an archive is smaller than its file."""
-    verdict: Verdict | None
+    judged: str | None = None
+    """The sha256 again where there is a verdict on it."""
+    width_px: int | None = None
+    height_px: int | None = None
+    problem: str | None = None
+    is_checked: int | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What decoding came to, None where that is not known."""
+        if self.judged is None:
+            return None
+        return Verdict(self.width_px, self.height_px, self.problem, bool(self.is_checked))
 
 
 class HashesUnusable(WorldError):
@@ -88,6 +101,8 @@ class Hashes:
         self._path = path
         self._lock = threading.Lock()
         self._libraries = decoder_libraries()
+        self._new_files: dict[bytes, tuple[int, int, str | None, int | None]] = {}
+        self._new_verdicts: dict[tuple[str, str], Verdict] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._explained():
             self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
@@ -110,6 +125,7 @@ class Hashes:
 
         `probe` names the version of the decoder's check. One query, whatever the number of files.
         """
+        self.checkpoint()
         wanted = {_place(stamp): stamp for stamp in stamps}
         if not wanted:
             return {}
@@ -133,13 +149,10 @@ class Hashes:
 
         Nothing is kept of a file that was read too soon after it was written.
         """
-        if not is_settled(stamp.mtime_ns, read_at_ns):
-            return
-        with self._explained(), self._lock:
-            self._database.execute(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
-                (_place(stamp), stamp.size_bytes, stamp.mtime_ns, sha256, size_bytes),
-            )
+        if is_settled(stamp.mtime_ns, read_at_ns):
+            row = (stamp.size_bytes, stamp.mtime_ns, sha256, size_bytes)
+            with self._lock:
+                self._new_files[_place(stamp)] = row
 
     def verdict(self, sha256: str, probe: str) -> Verdict | None:
         """Return what decoding came to, None where that is not known."""
@@ -148,24 +161,36 @@ class Hashes:
             f"WHERE v.sha256 = ? AND {_VERDICT}"
         )
         with self._explained(), self._lock:
+            if new := self._new_verdicts.get((sha256, probe)):
+                return new
             row = self._database.execute(query, (sha256, probe, self._libraries)).fetchone()
         return Verdict._make(row) if row else None
 
     def judge(self, sha256: str, probe: str, verdict: Verdict) -> None:
         """Keep what decoding came to."""
-        with self._explained(), self._lock:
-            self._database.execute(
-                "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (sha256, probe, self._libraries, *verdict),
-            )
+        with self._lock:
+            self._new_verdicts[sha256, probe] = verdict
 
     def checkpoint(self) -> None:
-        """Make what was remembered so far survive a kill."""
-        with self._explained(), self._lock:
-            self._database.commit()
+        """Write what is new, so that it survives a kill.
+
+        Written at once rather than row by row, so that another process never waits long.
+        """
+        with self._explained(), self._lock, self._database:
+            self._database.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+                [(place, *row) for place, row in self._new_files.items()],
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(*key, self._libraries, *row) for key, row in self._new_verdicts.items()],
+            )
+            self._new_files.clear()
+            self._new_verdicts.clear()
 
     def sha256_of_file(self, path: Path) -> str:
         """Return the sha256 of a file of any size, hashed only when its stamp is new."""
+        self.checkpoint()
         stamp = _stamp(path)
         with self._explained(), self._lock:
             row = self._database.execute(
@@ -222,8 +247,7 @@ def _stamp(path: Path) -> Stamp:
 def _known(
     rows: Iterable[Sequence[Any]], wanted: dict[bytes, Stamp]
 ) -> Iterator[tuple[Stamp, Known]]:
-    for place, size_bytes, mtime_ns, sha256, content_bytes, judged, *verdict in rows:
-        stamp = wanted.get(place)
-        if stamp and stamp.size_bytes == size_bytes and stamp.mtime_ns == mtime_ns:
-            found = Verdict._make(verdict) if judged else None
-            yield stamp, Known(sha256, content_bytes, found)
+    for row in rows:
+        stamp = wanted.get(row[0])
+        if stamp and stamp.size_bytes == row[1] and stamp.mtime_ns == row[2]:
+            yield stamp, Known._make(row[3:])

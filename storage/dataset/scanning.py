@@ -61,13 +61,22 @@ class _Scan:
         entries = self._rows.entries()
         stamps = [entry.stamp for entry in entries if entry.stamp]
         known = self._hashes.recall(stamps, self._probe)
-        findings = [self._recalled(entry, known) for entry in entries]
-        unknown = [at for at, finding in enumerate(findings) if finding is None]
+        ledger_rows: list[LedgerRow | None] = []
+        unknown = []
+        for at, entry in enumerate(entries):
+            finding = self._recalled(entry, known)
+            ledger_rows.append(_row(entry, finding) if finding else None)
+            if finding is None:
+                unknown.append(at)
         self._tell(len(entries) - len(unknown), len(entries))
         for done, (at, finding) in enumerate(self._read_all(entries, unknown, threads), start=1):
-            findings[at] = finding
+            ledger_rows[at] = _row(entries[at], finding)
             self._tell(len(entries) - len(unknown) + done, len(entries))
-        return self._assembled(entries, findings)
+        rows = zip(entries, ledger_rows, strict=True)
+        skipped = [entry.uri for entry, row in rows if row is None]
+        return Ledger.of(
+            [row for row in ledger_rows if row], tuple(sorted([*self._rows.skipped, *skipped]))
+        )
 
     def _recalled(self, entry: Entry, known: dict[Stamp, Known]) -> _Finding | None:
         """Return what is known of a row without opening it, None where that is not enough."""
@@ -165,14 +174,11 @@ class _Scan:
         if self._on_progress:
             self._on_progress(done, total)
 
-    def _assembled(self, entries: Sequence[Entry], findings: Sequence[_Finding | None]) -> Ledger:
-        pairs = [(e, f) for e, f in zip(entries, findings, strict=True) if f is not None]
-        skipped = [e.uri for e, f in pairs if f.sha256 is None and f.problem is None]
-        rows = [_row(e, f) for e, f in pairs if f.sha256 is not None or f.problem is not None]
-        return Ledger.of(rows, tuple(sorted([*self._rows.skipped, *skipped])))
 
-
-def _row(entry: Entry, finding: _Finding) -> LedgerRow:
+def _row(entry: Entry, finding: _Finding) -> LedgerRow | None:
+    """Return the row of the ledger, None for a file that is no image and need not be one."""
+    if finding.sha256 is None and finding.problem is None:
+        return None
     verdict = finding.verdict or Verdict(None, None, finding.problem)
     is_ok = verdict.problem is None
     return LedgerRow(

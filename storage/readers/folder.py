@@ -1,7 +1,7 @@
 """Images in a folder and below: what is a row is decided by content, what is listed by the tree."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from conf.sources.folder import Source
@@ -52,7 +52,7 @@ class FolderRows:
         Symbolic links are followed as far as the roots reach, every folder is walked once.
         """
         walk = _Walk(self._root, self._fence)
-        entries = sorted(walk.entries(), key=lambda entry: entry.uri)
+        entries = sorted(walk.found, key=lambda entry: entry.uri)
         self.skipped = tuple(sorted(walk.skipped))
         return _placed(entries, self._spec)[: self._spec.limit]
 
@@ -71,26 +71,25 @@ class FolderRows:
 
 
 class _Walk:
-    """One look at a tree: the rows, and what was left out."""
+    """One look at a tree: the rows in `found`, and what was left out in `skipped`."""
 
     def __init__(self, root: str, fence: Fence) -> None:
+        self.found: list[Entry] = []
         self.skipped: list[str] = []
-        self._root = root
+        self._root_length = len(os.path.join(root, ""))
         self._fence = fence
         self._walked: set[str] = set()
         self._linked: list[str] = []
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield the rows: first of real folders, then of those that only a link leads to."""
-        yield from self._below(self._root)
+        self._below(root)
+        # Folders that only a link leads to come last, in order: where two lead, the first counts.
         while self._linked:
             link, *self._linked = sorted(self._linked)
             if os.path.realpath(link) in self._walked:
                 self._skip(link)
             else:
-                yield from self._below(link)
+                self._below(link)
 
-    def _below(self, folder: str) -> Iterator[Entry]:
+    def _below(self, folder: str) -> None:
         folders = [folder]
         while folders:
             folder = folders.pop()
@@ -99,70 +98,75 @@ class _Walk:
                 continue
             self._walked.add(real)
             try:
-                with os.scandir(folder) as found:
-                    for item in found:
-                        yield from self._look(item, folders)
+                with os.scandir(folder) as items:
+                    for item in items:
+                        self._look(item, folders)
             except OSError as error:
-                yield self._failed(folder, why_unreadable(error))
+                self._fail(folder, why_unreadable(error))
 
-    def _look(self, item: os.DirEntry[str], folders: list[str]) -> Iterator[Entry]:
+    def _look(self, item: os.DirEntry[str], folders: list[str]) -> None:
         if item.is_symlink():
-            yield from self._follow(item)
+            self._follow(item)
         elif item.is_dir(follow_symlinks=False):
             folders.append(item.path)
             if _suffix(item.name) in _IMAGE_SUFFIXES:
-                yield self._failed(item.path, "not a file: a directory")
+                self._fail(item.path, "not a file: a directory")
         else:
-            yield from self._file(item)
+            self._file(item)
 
-    def _follow(self, link: os.DirEntry[str]) -> Iterator[Entry]:
+    def _follow(self, link: os.DirEntry[str]) -> None:
         """Follow a link inside the roots; one that leads out of them is a row that failed."""
         try:
             self._fence.resolve(link.path)
             is_folder = link.is_dir()
         except (Unreadable, OSError) as error:
-            reason = error.reason if isinstance(error, Unreadable) else why_unreadable(error)
-            if _suffix(link.name) in _IMAGE_SUFFIXES or os.path.isdir(link.path):
-                yield self._failed(link.path, reason)
-            else:
-                self._skip(link.path)
+            self._leave(link, error, is_row=os.path.isdir(link.path))
             return
         if is_folder:
             self._linked.append(link.path)
         else:
-            yield from self._file(link)
+            self._file(link)
 
-    def _file(self, item: os.DirEntry[str]) -> Iterator[Entry]:
+    def _file(self, item: os.DirEntry[str]) -> None:
         suffix = _suffix(item.name)
         try:
             status = item.stat()
             refuse_irregular(status)
         except (Unreadable, OSError) as error:
-            reason = error.reason if isinstance(error, Unreadable) else why_unreadable(error)
-            if suffix in _IMAGE_SUFFIXES:
-                yield self._failed(item.path, reason)
-            else:
-                self._skip(item.path)
+            self._leave(item, error)
             return
-        yield Entry(
-            self._uri(item.path),
-            stamp=Stamp(item.path, status.st_size, status.st_mtime_ns),
-            problem=_RAW if suffix in _RAW_SUFFIXES else None,
-            is_sure=suffix in _IMAGE_SUFFIXES or suffix in _RAW_SUFFIXES,
+        self.found.append(
+            Entry(
+                self._uri(item.path),
+                stamp=Stamp(item.path, status.st_size, status.st_mtime_ns),
+                problem=_RAW if suffix in _RAW_SUFFIXES else None,
+                is_sure=suffix in _IMAGE_SUFFIXES or suffix in _RAW_SUFFIXES,
+            )
         )
 
-    def _failed(self, path: str, reason: str) -> Entry:
-        return Entry(self._uri(path), problem=reason)
+    def _leave(
+        self, item: os.DirEntry[str], error: Unreadable | OSError, *, is_row: bool = False
+    ) -> None:
+        """Make what cannot be read a row that failed, if its name or `is_row` says it is one."""
+        if is_row or _suffix(item.name) in _IMAGE_SUFFIXES:
+            reason = error.reason if isinstance(error, Unreadable) else why_unreadable(error)
+            self._fail(item.path, reason)
+        else:
+            self._skip(item.path)
+
+    def _fail(self, path: str, reason: str) -> None:
+        self.found.append(Entry(self._uri(path), problem=reason))
 
     def _skip(self, path: str) -> None:
         self.skipped.append(self._uri(path))
 
     def _uri(self, path: str) -> str:
-        return uri_of(path[len(self._root) :].lstrip("/") or ".")
+        return uri_of(path[self._root_length :] or ".")
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+    _, dot, suffix = name.rpartition(".")
+    return dot + suffix.lower()
 
 
 def _placed(entries: Sequence[Entry], spec: Source) -> list[Entry]:

@@ -30,7 +30,9 @@ def stamp(path: str = "/a.jpg", mtime_ns: int = 5, member: str = "") -> Stamp:
 def test_an_unchanged_file_is_known(hashes: Hashes) -> None:
     hashes.remember(stamp(), "aa", LATER, 10)
     hashes.judge("aa", "images 1", OK)
-    assert hashes.recall([stamp()], "images 1") == {stamp(): Known("aa", 10, OK)}
+    known = hashes.recall([stamp()], "images 1")
+    assert known == {stamp(): Known("aa", 10, "aa", *OK)}
+    assert known[stamp()].verdict == OK
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_a_changed_file_is_not_known(hashes: Hashes, changed: Stamp) -> None:
 
 def test_what_is_no_image_is_known_as_that(hashes: Hashes) -> None:
     hashes.remember(stamp(), None, LATER)
-    assert hashes.recall([stamp()], "images 1") == {stamp(): Known(None, None, None)}
+    assert hashes.recall([stamp()], "images 1") == {stamp(): Known(None, None)}
 
 
 def test_rows_of_one_file_are_told_apart(hashes: Hashes) -> None:
@@ -64,7 +66,7 @@ def test_what_is_remembered_outlives_the_process(tmp_path: Path) -> None:
         with Hashes(tmp_path / "hashes.sqlite") as hashes:
             hashes.remember(stamp(), "aa", LATER, 10)
     with Hashes(tmp_path / "hashes.sqlite") as hashes:
-        assert hashes.recall([stamp()], "x") == {stamp(): Known("aa", 10, None)}
+        assert hashes.recall([stamp()], "x") == {stamp(): Known("aa", 10)}
 
 
 def test_a_verdict_belongs_to_its_check(hashes: Hashes) -> None:
@@ -146,3 +148,19 @@ def test_a_database_of_another_format_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(HashesUnusable, match="has format 7, this version reads 1"):
         Hashes(path)
+
+
+def test_another_process_need_not_wait_for_a_slow_scan(tmp_path: Path) -> None:
+    path = tmp_path / "hashes.sqlite"
+    with Hashes(path) as slow, Hashes(path) as other:
+        slow.judge("aa", "x", OK)
+        slow.remember(stamp(), "aa", LATER, 10)
+        with sqlite3.connect(path, timeout=0) as database:
+            database.execute("BEGIN EXCLUSIVE").connection.rollback()
+        database.close()
+        other.judge("bb", "x", OK)
+        other.checkpoint()
+        assert slow.verdict("aa", "x") == slow.verdict("bb", "x") == OK
+        assert other.verdict("aa", "x") is None
+        slow.checkpoint()
+        assert other.verdict("aa", "x") == OK
