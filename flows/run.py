@@ -206,7 +206,7 @@ def _explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Except
         if not isinstance(problem, WorldError):
             problem.add_note(f"{kept}; they are kept, and the next run makes only the others.")
             return problem
-    told = "; ".join(dict.fromkeys(str(problem) for problem in real[:3]))
+    told = "; ".join(dict.fromkeys(str(problem).rstrip(".") for problem in real[:3]))
     raised = PartsFailed(
         f"{len(real)} parts of {name} could not be made: {told}. {kept}; run the same command to "
         f"try the "

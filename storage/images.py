@@ -149,15 +149,17 @@ class ImageFeatures:
         return self._read(TOKENS, "image_token_features", contents)
 
     def ledger(self) -> "Ledger":
-        """Return the ledger of the dataset that the features were made for."""
+        """Return the ledger of the dataset that the features were first made for."""
         from storage.dataset import read_ledger
 
         return read_ledger(self.store.folder(self.manifest.made["dataset"]))
 
-    def frame(self) -> "pd.DataFrame":
-        """Return the ledger's ok rows as a table, each with its pooled feature in column
-        `feature`."""
-        frame = self.ledger().frame()
+    def frame(self, ledger: "Ledger | None" = None) -> "pd.DataFrame":
+        """Return the ok rows of `ledger` as a table, each with its feature in column `feature`.
+
+        Without one, of the dataset that the features were first made for.
+        """
+        frame = (ledger or self.ledger()).frame()
         frame = frame[frame["status"] == "ok"].reset_index(drop=True)
         return frame.assign(feature=list(self.pooled(frame["sha256"].tolist())))
 
