@@ -167,9 +167,10 @@ def test_a_link_to_nothing_is_gone(tmp_path: Path) -> None:
     assert problem_of(opened(tmp_path), "a.jpg") == "gone: there is no such file"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_forbidden_folder_is_a_failed_row(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir(mode=0o000)
+    if os.access(tmp_path / "a", os.R_OK):
+        pytest.skip("this user may read everything")
     assert problem_of(opened(tmp_path), "a") == "unreadable: Permission denied"
 
 
