@@ -1,5 +1,6 @@
 """The weights on this machine, and how more of them get here: `models ls` and `models fetch`."""
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def _hub_listing(repo: str, revision: str | None) -> tuple[str, list[str]]:
 
     try:
         info = HfApi().model_info(repo, revision=revision)
-    except OSError as error:  # every error of the hub's client is one, being offline too
+    except _refusals() as error:
         raise _failed(repo, error) from error
     return str(info.sha), [file.rfilename for file in info.siblings or []]
 
@@ -151,8 +152,17 @@ def _hub_download(repo: str, commit: str, folder: Path, files: list[str]) -> Non
     try:
         for file in files:
             hf_hub_download(repo, file, revision=commit, local_dir=folder)
-    except OSError as error:
+    except _refusals() as error:
         raise _failed(repo, error) from error
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return what the hub's client raises: its own errors are OSErrors, those of the library that it
+    sends requests with (httpx, under the name this version of it has) are not."""
+    from huggingface_hub.utils import get_session
+
+    requests = importlib.import_module(type(get_session()).__module__.partition(".")[0])
+    return (OSError, requests.HTTPError)
 
 
 def _failed(repo: str, error: Exception) -> FetchFailed:
