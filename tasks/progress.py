@@ -52,13 +52,15 @@ def progress(
 
 def advance(name: str, count: int) -> None:
     """Move the bar `name` by `count`; where nobody watches, do nothing."""
-    if bar := _bars.get(name):
+    bar = _bars.get(name)
+    if bar is not None:  # a bar whose total is 0 counts as false
         bar.update(count)
 
 
 def advance_to(name: str, done: int, total: int) -> None:
     """Set the bar `name` to `done` of `total`; where nobody watches, do nothing."""
-    if bar := _bars.get(name):
+    bar = _bars.get(name)
+    if bar is not None:
         bar.total = total
         bar.update(done - bar.n)
 
