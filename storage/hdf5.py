@@ -58,6 +58,7 @@ def _lay_out(path: Path, name: str, rows: np.ndarray[Any, Any]) -> int:
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    properties.set_obj_track_times(False)  # the same rows make the same bytes, tomorrow too
     with h5py.File(path, "w") as file:
         space = h5py.h5s.create_simple(rows.shape)
         kind = h5py.h5t.py_create(rows.dtype, logical=True)

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from conf.errors import did_you_mean
 from conf.keys import ArtifactKey, Frozen
-from storage.atomic import exclusive, fsync_directory, rename, write_json
+from storage.atomic import exclusive, fsync_directory, is_temporary, rename, write_json
 from storage.drafts import PLAN, Draft
 from storage.errors import DamagedArtifact, DraftLost, StoreError, UnknownArtifact
 from storage.manifest import Manifest
@@ -69,7 +69,7 @@ class ArtifactStore:
     def _found(self, card: Path) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(path.name != "locks" for path in self.path.iterdir()):
+            if any(path.name != "locks" and not is_temporary(path) for path in self.path.iterdir()):
                 return  # somebody's directory: not a store, and not ours to make one of
             with exclusive(self.path / "locks" / "store"):
                 if not card.exists():
