@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from storage.errors import NoSpace
 from storage.steps import step
 
 
@@ -32,6 +33,15 @@ def rename(source: Path, target: Path) -> None:
     with step("rename", target):
         os.rename(source, target)
     fsync_directory(target.parent)
+
+
+def make_directory(path: Path) -> None:
+    """Make directory `path`, and those above it that are missing; return when they are on disk."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    fsync_directory(path.parent)
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -79,6 +89,27 @@ def link_or_copy(source: Path, target: Path) -> None:
         with step("write", target):
             shutil.copyfile(source, target)
         fsync_file(target)
+
+
+@contextmanager
+def needing_space(path: Path) -> Iterator[None]:
+    """Raise NoSpace, in words, when what is written below `path` meets a full disk or a quota."""
+    try:
+        yield
+    except (OSError, RuntimeError) as problem:  # HDF5 gives either, the number only in its text
+        if not _is_full(problem):
+            raise
+        raise NoSpace(
+            f"The disk, a quota or a limit on files ended the writing of {path} ({problem}). "
+            "Free some space, or name another store with --store, and run again: what is sealed "
+            "is kept."
+        ) from problem
+
+
+def _is_full(problem: OSError | RuntimeError) -> bool:
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    texts = [os.strerror(number) for number in full]
+    return getattr(problem, "errno", None) in full or any(text in str(problem) for text in texts)
 
 
 @contextmanager

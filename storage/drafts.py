@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from conf.keys import ArtifactKey, Recipe, canonical_json, sha256_of
-from storage.atomic import write_file
+from storage.atomic import make_directory, needing_space, write_file
 from storage.errors import DraftLost, IncompleteArtifact, StoreError
 from storage.parts import Marker, PartWriter, marker_path, part_name, sealed, writing
 
@@ -78,7 +78,7 @@ class Draft:
     @classmethod
     def create(cls, path: Path, making: Making, parts: Sequence[Sequence[str]]) -> Self:
         """Return a new draft of `making`, its rows cut into `parts`, none of them made yet."""
-        (path / "parts").mkdir(parents=True, exist_ok=True)
+        make_directory(path / "parts")
         named = {part_name(making.key, number): rows for number, rows in enumerate(parts)}
         draft = cls(path, making.plan(named))
         write_file(path / PLAN, canonical_json(dict(draft.plan)).encode())
@@ -108,13 +108,23 @@ class Draft:
         """Yield a writer of part `name`, and seal the part on leaving."""
         rows = self.part_rows.get(name)
         if rows is None or not self.parts.is_dir():
-            raise DraftLost(
-                f"Part {name} belongs to no draft in {self.path}: another run published or removed "
-                f"it. "
-                "Run the flow again; what is published is reused."
-            )
-        with writing(self.parts, self.key, name, rows) as writer:
-            yield writer
+            raise self._lost(name)
+        try:
+            with (
+                needing_space(self.path),
+                writing(self.parts, self.key, name, rows) as writer,
+            ):
+                yield writer
+        except FileNotFoundError as problem:
+            if self.parts.is_dir():
+                raise
+            raise self._lost(name) from problem
+
+    def _lost(self, name: str) -> DraftLost:
+        return DraftLost(
+            f"Part {name} belongs to no draft in {self.path}: another run published or removed it. "
+            "Run the flow again; what is published is reused."
+        )
 
     def check_complete(self) -> list[Marker]:
         """Return the markers of all parts, in order; raises IncompleteArtifact unless all are

@@ -6,15 +6,22 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from conf.keys import ArtifactKey
-from storage.atomic import exclusive, fsync_directory, fsync_file, rename
+from storage.atomic import (
+    exclusive,
+    fsync_directory,
+    fsync_file,
+    make_directory,
+    needing_space,
+    rename,
+)
 from storage.checksums import FileSum
 from storage.drafts import PLAN, Draft, Making
-from storage.errors import DamagedArtifact, IncompleteArtifact, NoSpace
+from storage.errors import DamagedArtifact, IncompleteArtifact, NoSpace, StoreError
 from storage.kinds import Kind, find_kind
 from storage.manifest import MANIFEST, Manifest, files_in
 from storage.parts import Marker, sweep
@@ -41,13 +48,29 @@ def driving(
     if store.find(making.key):
         yield None
         return
-    with exclusive(store.lock_path(making.key), on_wait):
+    with _locked(store, making.key, on_wait):
         if store.find(making.key):
             yield None
             return
-        draft = _resume(store, making, part_rows)
+        with needing_space(store.path):
+            draft = _resume(store, making, part_rows)
         _check_space(store, draft, making)
         yield draft
+
+
+@contextmanager
+def _locked(
+    store: ArtifactStore, key: ArtifactKey, on_wait: Callable[[str], None] | None
+) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(store.lock_path(key), on_wait))
+        except OSError as problem:
+            raise StoreError(
+                f"{key} is not published in {store.path}, and nothing can be written there: "
+                f"{problem.strerror}. Make the store writable, or name another with --store."
+            ) from problem
+        yield
 
 
 def _resume(store: ArtifactStore, making: Making, part_rows: int | None) -> Draft:
@@ -109,8 +132,9 @@ def seal(
     draft = store.open_draft(key)
     markers = draft.check_complete()
     _check_coverage(draft, markers)
-    _write_manifest(draft, markers, made or {})
-    _publish(store, draft)
+    with needing_space(store.path):
+        _write_manifest(draft, markers, made or {})
+        _publish(store, draft)
     found = store.find(key)
     if found is None:
         raise DamagedArtifact(f"{key} was damaged while it was published. Run the flow again.")
@@ -182,7 +206,7 @@ def _publish(store: ArtifactStore, draft: Draft) -> None:
     for name in files_in(draft.path) | {MANIFEST}:
         os.chmod(draft.path / name, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
     target = store.folder(draft.key)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(target.parent)
     fsync_directory(draft.path)
     rename(draft.path, target)
     fsync_directory(draft.path.parent)

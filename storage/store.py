@@ -16,10 +16,17 @@ from uuid import uuid4
 
 from conf.errors import did_you_mean
 from conf.keys import ArtifactKey, Frozen
-from storage.atomic import exclusive, fsync_directory, is_temporary, rename, write_json
+from storage.atomic import (
+    exclusive,
+    fsync_directory,
+    is_temporary,
+    make_directory,
+    rename,
+    write_json,
+)
 from storage.drafts import PLAN, Draft
 from storage.errors import DamagedArtifact, DraftLost, StoreError, UnknownArtifact
-from storage.manifest import Manifest
+from storage.manifest import MANIFEST, Manifest
 from storage.refs import Refs
 
 STORE_FORMAT = 1
@@ -68,7 +75,7 @@ class ArtifactStore:
 
     def _found(self, card: Path) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_directory(self.path)
             if any(path.name != "locks" and not is_temporary(path) for path in self.path.iterdir()):
                 return  # somebody's directory: not a store, and not ours to make one of
             with exclusive(self.path / "locks" / "store"):
@@ -107,11 +114,14 @@ class ArtifactStore:
         absent.
         """
         folder = self.folder(key)
+        was_there = folder.is_dir()  # asked first: a publishing may come between the two looks
         try:
             manifest = Manifest.read(folder)
             problem = manifest.problem(folder, rehash=False) if manifest else None
         except DamagedArtifact as damage:
             manifest, problem = None, str(damage)
+        if manifest is None and was_there:
+            problem = problem or f"{MANIFEST} is gone"
         if problem:
             self.quarantine(key, problem)
         if manifest is None or problem:
@@ -179,7 +189,7 @@ class ArtifactStore:
         """Move the published artifact `key` out of sight, with the reason, and return where it lies
         now."""
         target = self._quarantine_place(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(target.parent)
         write_json(target.with_name(f"{target.name}.json"), {"key": str(key), "reason": reason})
         with suppress(FileNotFoundError):  # another process moved it a moment ago
             rename(self.folder(key), target)

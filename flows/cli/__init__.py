@@ -19,7 +19,7 @@ from typing import Any
 from conf.errors import FeaturemillError, did_you_mean
 from conf.runtime import Runtime
 
-DONE, WRONG, DAMAGED = 0, 2, 3
+DONE, FAILED, WRONG, DAMAGED = 0, 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

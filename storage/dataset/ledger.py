@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from conf.dataset import DatasetRecipe
 from conf.errors import WorldError
 from conf.keys import ArtifactKey
+from storage.steps import step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +141,8 @@ def write_ledger(ledger: Ledger, folder: Path) -> Path:
     import pyarrow.parquet as pq
 
     path = folder / LEDGER
-    pq.write_table(ledger._table(), path, compression="zstd")
+    with step("write", path):
+        pq.write_table(ledger._table(), path, compression="zstd")
     return path
 
 

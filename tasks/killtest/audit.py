@@ -117,7 +117,7 @@ def _audit_draft(folder: Path, scene: Scene, found: Findings) -> None:
         return
     if draft:
         _audit_parts(folder, scene, found)
-    elif any((folder / "parts").iterdir()):
+    elif any(folder.glob("parts/*")):
         found.torn.append(f"draft {folder.name} has parts and no {PLAN}")
 
 

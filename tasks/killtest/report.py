@@ -84,6 +84,17 @@ class Report:
         every = [*named, *at_random, ("all", self.total)]
         return [(step, *map(str, asdict(tally).values())) for step, tally in every]
 
+    def verdict(self) -> str:
+        """Return what it comes to, in words, with the first faults."""
+        total = self.total
+        kept = "No row was torn, lost, doubled or wrong" if total.is_sound else "ROWS WERE HARMED"
+        words = (
+            f"{total.kills} processes were killed in {self.seconds} s, at {len(self.covered)} of "
+            f"the {self.moments} moments before and after a step and at random ones (seed "
+            f"{self.seed}). {kept}; a death cost at most {self.most_remade} part of work."
+        )
+        return "\n".join([words, *self.faults])
+
     def as_json(self) -> dict[str, Any]:
         """Return the report as a JSON object."""
         totals = {"total": asdict(self.total), "is_sound": self.is_sound}
