@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from conf.errors import RecipeError
+from conf.models import ModelSpec
+from conf.runtime import Runtime
 from tasks.models import load as loading
 from tasks.models.load import enter_lane, load_encoder, resolve
 from tasks.models.protocols import Float32, ImageTextEncoder
@@ -83,8 +85,7 @@ class TestEveryEncoder:
     def test_two_threads_give_what_one_gives(self, model: ImageTextEncoder) -> None:
         pixels = pixels_of(model)
         serial = model.encode_images(pixels).pooled
-        lane = {"initializer": enter_lane, "initargs": (model.device,)}
-        with ThreadPoolExecutor(2, **lane) as lanes:
+        with ThreadPoolExecutor(2, initializer=lambda: enter_lane(model.device)) as lanes:
             given = list(lanes.map(lambda _: model.encode_images(pixels).pooled, range(6)))
         for pooled in given:
             np.testing.assert_allclose(pooled, serial, atol=5e-6)
@@ -116,7 +117,12 @@ class TestEveryEncoder:
         assert (model.activation == "sigmoid") == (model.logit_bias is not None)
 
     def test_another_load_gives_the_same_bytes(
-        self, name: str, model: ImageTextEncoder, make_spec, runtime, monkeypatch
+        self,
+        name: str,
+        model: ImageTextEncoder,
+        make_spec: Callable[..., ModelSpec],
+        runtime: Runtime,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(loading, "_LOADED", {})
         again = load_encoder(resolve(make_spec(name), runtime), runtime)

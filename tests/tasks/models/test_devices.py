@@ -11,7 +11,9 @@ def test_auto_takes_a_device_that_is_there() -> None:
     assert choose_device(choose_device("auto")) == choose_device("auto")
 
 
-def test_a_device_that_is_not_there_is_named_with_those_that_are(monkeypatch) -> None:
+def test_a_device_that_is_not_there_is_named_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("tasks.models.devices._present", lambda: ["cpu"])
     with pytest.raises(DeviceMissing, match=r"'cuda' was asked for; this machine has cpu\. Set"):
         choose_device("cuda")
@@ -23,7 +25,9 @@ def test_half_precision_is_refused_on_the_cpu_which_says_what_works() -> None:
         require_precision(spec, "cpu")
 
 
-def test_a_lane_takes_its_share_of_threads_and_leaves_the_others_theirs(monkeypatch) -> None:
+def test_a_lane_takes_its_share_of_threads_and_leaves_the_others_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import torch
 
     torch.set_num_threads(1)

@@ -1,5 +1,7 @@
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -47,38 +49,44 @@ def imported_by(script: str, *arguments: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_resolving_and_listing_import_no_model_library(models_root) -> None:
+def test_resolving_and_listing_import_no_model_library(models_root: Path) -> None:
     assert imported_by(RESOLVES, str(models_root)) == []
 
 
-def test_the_proof_above_can_fail(models_root) -> None:
-    assert "timm" in imported_by(RESOLVES, str(models_root), "import timm")
+def test_the_proof_above_can_fail(models_root: Path) -> None:
+    assert "torch" in imported_by(RESOLVES, str(models_root), "import torch")
 
 
-def test_an_encoder_is_loaded_once_a_process(make_spec, runtime) -> None:
+def test_an_encoder_is_loaded_once_a_process(
+    make_spec: Callable[..., ModelSpec], runtime: Runtime
+) -> None:
     spec = resolve(make_spec("toy"), runtime)
     assert load_encoder(spec, runtime) is load_encoder(spec, runtime)
 
 
-def test_batch_size_is_no_reason_to_load_again(make_spec, runtime) -> None:
+def test_batch_size_is_no_reason_to_load_again(
+    make_spec: Callable[..., ModelSpec], runtime: Runtime
+) -> None:
     spec = resolve(make_spec("toy"), runtime)
     other = Runtime(models=runtime.models, device="cpu", batch_size=3)
     assert load_encoder(spec, runtime) is load_encoder(spec, other)
 
 
-def test_an_unresolved_spec_is_refused(make_spec, runtime) -> None:
+def test_an_unresolved_spec_is_refused(
+    make_spec: Callable[..., ModelSpec], runtime: Runtime
+) -> None:
     with pytest.raises(RecipeError, match=r"toy default \(default\) .* `resolve` first"):
         load_encoder(make_spec("toy"), runtime)
 
 
-def test_an_unknown_family_names_the_nearest(runtime) -> None:
+def test_an_unknown_family_names_the_nearest(runtime: Runtime) -> None:
     spec = ModelSpec(family="pocked", precision="fp32")
     with pytest.raises(RecipeError, match=r"no model family 'pocked'\. Did you mean 'pocket'\?"):
         resolve(spec, runtime)
 
 
 @pytest.mark.parametrize("family", ["load", "devices", "../pocket", "os.path", ""])
-def test_what_is_no_adapter_is_no_family(runtime, family) -> None:
+def test_what_is_no_adapter_is_no_family(runtime: Runtime, family: str) -> None:
     with pytest.raises(RecipeError, match="no model family"):
         resolve(ModelSpec(family=family, precision="fp32"), runtime)
 
@@ -89,27 +97,35 @@ def test_the_families_are_the_adapters() -> None:
 
 
 @pytest.mark.parametrize("name", ["toy", "pocket", "clip", "siglip"])
-def test_resolving_twice_changes_nothing(make_spec, runtime, name) -> None:
+def test_resolving_twice_changes_nothing(
+    make_spec: Callable[..., ModelSpec], runtime: Runtime, name: str
+) -> None:
     once = resolve(make_spec(name), runtime)
     assert once.is_resolved
     assert resolve(once, runtime) == once
 
 
-def test_other_pinned_weights_are_refused_with_both_checksums(make_spec, runtime) -> None:
+def test_other_pinned_weights_are_refused_with_both_checksums(
+    make_spec: Callable[..., ModelSpec], runtime: Runtime
+) -> None:
     actual = resolve(make_spec("pocket"), runtime).sha256
     with pytest.raises(WeightsDiffer, match=f"pins sha256 abc for pocket .* have {actual}"):
         resolve(make_spec("pocket", sha256="abc"), runtime)
 
 
-def test_another_pinned_library_is_refused_with_both_versions(make_spec, runtime) -> None:
+def test_another_pinned_library_is_refused_with_both_versions(
+    make_spec: Callable[..., ModelSpec], runtime: Runtime
+) -> None:
     with pytest.raises(LibraryDiffers, match=r"pins 'open_clip_torch==1' .* 'open_clip_torch==3"):
         resolve(make_spec("clip", library="open_clip_torch==1"), runtime)
 
 
-def test_checksums_are_asked_of_the_caller(make_spec, runtime) -> None:
+def test_checksums_are_asked_of_the_caller(
+    make_spec: Callable[..., ModelSpec], runtime: Runtime
+) -> None:
     asked = []
 
-    def remembered(path) -> str:
+    def remembered(path: Path) -> str:
         asked.append(path.suffix)
         return "0" * 64
 
@@ -118,7 +134,7 @@ def test_checksums_are_asked_of_the_caller(make_spec, runtime) -> None:
 
 
 def test_what_the_caller_remembers_wrongly_is_found_when_loading(
-    make_spec, runtime, monkeypatch
+    make_spec: Callable[..., ModelSpec], runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "_LOADED", {})
     spec = resolve(make_spec("pocket"), runtime, lambda path: "0" * 64)

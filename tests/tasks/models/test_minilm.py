@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -7,7 +9,7 @@ from tasks.models import pocket
 TEXTS = ["one", "a photo of a cat", "a longer sentence, with commas and 12 numbers: café!"]
 
 
-def test_it_says_what_transformers_says(encoder) -> None:
+def test_it_says_what_transformers_says(encoder: Callable[..., Any]) -> None:
     import torch
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
@@ -16,7 +18,8 @@ def test_it_says_what_transformers_says(encoder) -> None:
 
     folder = pocket.weight_files()["text"].parent
     config = json.loads((folder / "config.json").read_text())
-    bert = BertModel(BertConfig(**config), add_pooling_layer=False).eval()
+    bert = BertModel(BertConfig(**config), add_pooling_layer=False)
+    bert.train(False)
     bert.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
@@ -28,7 +31,7 @@ def test_it_says_what_transformers_says(encoder) -> None:
         np.testing.assert_allclose(ours, expected, atol=2e-6)
 
 
-def test_order_of_texts_is_kept_though_lengths_are_sorted(encoder) -> None:
+def test_order_of_texts_is_kept_though_lengths_are_sorted(encoder: Callable[..., Any]) -> None:
     pocket_encoder = encoder("pocket")
     forward = pocket_encoder.encode_texts(TEXTS)
     backward = pocket_encoder.encode_texts(TEXTS[::-1])

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ HUB = "hf-hub:org/model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def spec_of(name: str, weights: str = "default", **fields) -> ModelSpec:
+def spec_of(name: str, weights: str = "default", **fields: Any) -> ModelSpec:
     return ModelSpec(family="open_clip", name=name, weights=weights, precision="fp32", **fields)
 
 
@@ -24,7 +25,7 @@ def put(folder: Path, *names: str) -> Path:
 
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch) -> Path:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the hub, standing in for the user's."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub-home"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
@@ -50,7 +51,9 @@ def test_the_tags_read_from_the_source_are_those_of_the_library() -> None:
             assert (read[name][tag].get(field) or "") == said[field]
 
 
-def test_missing_weights_say_the_model_the_places_and_the_command(tmp_path, hub) -> None:
+def test_missing_weights_say_the_model_the_places_and_the_command(
+    tmp_path: Path, hub: Path
+) -> None:
     with pytest.raises(WeightsMissing) as caught:
         find_files(spec_of("ViT-B-32", "laion2b_s34b_b79k"), tmp_path)
     text = str(caught.value)
@@ -60,24 +63,26 @@ def test_missing_weights_say_the_model_the_places_and_the_command(tmp_path, hub)
     assert text.endswith("`featuremill models fetch ViT-B-32/laion2b_s34b_b79k`.")
 
 
-def test_an_unknown_tag_names_the_nearest(tmp_path) -> None:
+def test_an_unknown_tag_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"Did you mean 'laion2b_s34b_b79k'\?"):
         find_files(spec_of("ViT-B-32", "laion2b_s34b_b79"), tmp_path)
 
 
-def test_an_unknown_architecture_names_the_nearest(tmp_path) -> None:
+def test_an_unknown_architecture_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no architecture 'ViT-B-33'\. Did you mean 'ViT-B-32'"):
         find_files(spec_of("ViT-B-33", "random:0"), tmp_path)
 
 
-def test_an_architecture_without_weights_says_which_there_are(tmp_path) -> None:
+def test_an_architecture_without_weights_says_which_there_are(tmp_path: Path) -> None:
     with pytest.raises(
         RecipeError, match=r"no weights 'default' for ViT-B-32\. Known are: .*openai"
     ):
         find_files(spec_of("ViT-B-32"), tmp_path)
 
 
-def test_a_tag_is_found_under_the_models_root_before_the_hubs_cache(tmp_path, hub) -> None:
+def test_a_tag_is_found_under_the_models_root_before_the_hubs_cache(
+    tmp_path: Path, hub: Path
+) -> None:
     cached = snapshot(hub, "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors")
     spec = spec_of("ViT-B-32", "laion2b-s34b-b79k")
     assert find_files(spec, tmp_path).weights == cached / "open_clip_model.safetensors"
@@ -85,24 +90,24 @@ def test_a_tag_is_found_under_the_models_root_before_the_hubs_cache(tmp_path, hu
     assert find_files(spec, tmp_path).weights == own / "open_clip_pytorch_model.bin"
 
 
-def test_safetensors_come_before_pickles(tmp_path) -> None:
+def test_safetensors_come_before_pickles(tmp_path: Path) -> None:
     folder = put(tmp_path / "mine", "open_clip_config.json", "a.pt", "z.safetensors")
     assert find_files(spec_of("local-dir:mine"), tmp_path).weights == folder / "z.safetensors"
 
 
-def test_a_directory_without_a_configuration_takes_the_named_architecture(tmp_path) -> None:
+def test_a_directory_without_a_configuration_takes_the_named_architecture(tmp_path: Path) -> None:
     folder = put(tmp_path / "mine", "model.safetensors")
     found = find_files(spec_of("ViT-B-32", "local-dir:mine"), tmp_path)
     assert (found.weights, found.folder) == (folder / "model.safetensors", None)
 
 
 @pytest.mark.parametrize("name", ["../other", "/etc", "a/../../b", ""])
-def test_a_directory_outside_the_models_root_is_refused(tmp_path, name) -> None:
+def test_a_directory_outside_the_models_root_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RecipeError, match="does not name a directory under the models root"):
         find_files(spec_of("ViT-B-32", f"local-dir:{name}"), tmp_path)
 
 
-def test_an_empty_directory_says_what_to_copy_there(tmp_path) -> None:
+def test_an_empty_directory_says_what_to_copy_there(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match=r"Copy open_clip_config\.json and open_clip_model\."):
         find_files(spec_of("local-dir:mine"), tmp_path)
 
@@ -110,22 +115,26 @@ def test_an_empty_directory_says_what_to_copy_there(tmp_path) -> None:
 class TestHubNames:
     FILES = ("open_clip_config.json", "open_clip_model.safetensors")
 
-    def test_they_are_found_in_the_hubs_cache_with_their_commit(self, tmp_path, hub) -> None:
+    def test_they_are_found_in_the_hubs_cache_with_their_commit(
+        self, tmp_path: Path, hub: Path
+    ) -> None:
         folder = snapshot(hub, "org/model", *self.FILES)
         found = find_files(spec_of(HUB), tmp_path)
         assert (found.folder, found.revision) == (folder, COMMIT)
 
-    def test_they_are_found_by_a_pinned_commit(self, tmp_path, hub) -> None:
+    def test_they_are_found_by_a_pinned_commit(self, tmp_path: Path, hub: Path) -> None:
         snapshot(hub, "org/model", *self.FILES)
         assert find_files(spec_of(HUB, revision=COMMIT), tmp_path).revision == COMMIT
 
-    def test_another_pinned_commit_is_missing_and_the_command_names_it(self, tmp_path, hub) -> None:
+    def test_another_pinned_commit_is_missing_and_the_command_names_it(
+        self, tmp_path: Path, hub: Path
+    ) -> None:
         snapshot(hub, "org/model", *self.FILES)
         folder = put(home(HUB, "default", tmp_path), *self.FILES)
         (folder / "featuremill-origin.json").write_text(json.dumps({"revision": COMMIT}))
         with pytest.raises(WeightsMissing, match=f"fetch {HUB} --revision feed"):
             find_files(spec_of(HUB, revision="feed"), tmp_path)
 
-    def test_they_are_missing_where_nothing_was_fetched(self, tmp_path, hub) -> None:
+    def test_they_are_missing_where_nothing_was_fetched(self, tmp_path: Path, hub: Path) -> None:
         with pytest.raises(WeightsMissing, match=f"open_clip {HUB} .* fetch {HUB}`"):
             find_files(spec_of(HUB), tmp_path)
