@@ -157,8 +157,11 @@ def _hub_download(repo: str, commit: str, folder: Path, files: list[str]) -> Non
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """Return what the hub's client raises: its own errors are OSErrors, those of the library that it
-    sends requests with (httpx, under the name this version of it has) are not."""
+    """Return what the hub's client raises.
+
+    Its own errors are OSErrors; those of the library that it sends requests with (httpx, under
+    the name this version of it has) are not.
+    """
     from huggingface_hub import get_session
 
     requests = importlib.import_module(type(get_session()).__module__.partition(".")[0])
