@@ -57,7 +57,8 @@ class Recipe(Frozen):
     version: ClassVar[int] = 1
     """Raised by hand when the code changes what the same recipe makes."""
     row_inputs: ClassVar[frozenset[str]] = frozenset()
-    """Inputs that only say which rows are wanted: artifacts that differ in them alone share rows."""
+    """Inputs that only say which rows are wanted: artifacts that differ in them alone share
+    rows."""
 
     def key(self, **inputs: ArtifactKey) -> ArtifactKey:
         """Return the key of the artifact that this recipe makes of `inputs`."""

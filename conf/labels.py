@@ -20,7 +20,8 @@ class LabelRecipe(Recipe):
 
 
 class Preset(Frozen):
-    """The settings of flow `labels`: encode a dataset and a prompt set, and score one by the other."""
+    """The settings of flow `labels`: encode a dataset and a prompt set, and score one by the
+    other."""
 
     source: AnySource
     model: ModelSpec
