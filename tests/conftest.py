@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,70 @@ for _name in ("FEATUREMILL_ROOTS", "PREFECT_API_KEY", "PREFECT_API_URL", "PREFEC
     os.environ.pop(_name, None)
 
 _BROWSER_PROGRAMS = ("chromium", "chromedriver")
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store with one artifact of every kind, made of 12 digits by the toy encoder.
+
+    Made by the real tasks, without a server. For reading: who breaks it takes `own_store`.
+    """
+    return make_small_store(tmp_path_factory.mktemp("small") / "store")
+
+
+@pytest.fixture
+def own_store(small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of `small_store` that a test may break, named by FEATUREMILL_STORE."""
+    monkeypatch.setenv("FEATUREMILL_STORE", str(tmp_path / "store"))
+    return Path(shutil.copytree(small_store, tmp_path / "store"))
+
+
+def make_small_store(path: Path) -> Path:
+    """Fill the store at `path` with a dataset, image features with tokens, prompts and labels."""
+    from conf.images import ImageRecipe
+    from conf.labels import LabelRecipe
+    from conf.models import ModelSpec
+    from conf.prompts import PromptRecipe, PromptSet
+    from conf.runtime import Runtime
+    from conf.sources.digits import Source
+    from storage.drafts import Making
+    from storage.publishing import driving, seal
+    from storage.store import Artifact, ArtifactStore
+    from tasks.dataset import keep_ledger, scan_source
+    from tasks.images import encode_part
+    from tasks.labels import label_images
+    from tasks.models.load import resolve
+    from tasks.prompts import encode_prompts
+
+    store, source = ArtifactStore(path), Source(limit=12)
+    runtime = Runtime(store=path, part_rows=5, lanes=1, batch_size=4, progress=False)
+
+    def make(
+        name: str, making: Making, part_task: Any, *inputs: Artifact, **given: Any
+    ) -> Artifact:
+        with driving(store, making, part_rows=runtime.part_rows) as draft:
+            for part in draft.pending() if draft else ():
+                part_task.fn(making.recipe, *inputs, part=part, runtime=runtime, **given)
+            made = {"dataset": inputs[0].key} if name == "features" else {}
+            artifact = seal(store, making.key, made=made)
+        store.refs.set(f"small/{name}", artifact.key)
+        return artifact
+
+    ledger = scan_source.fn(source, runtime=runtime)
+    model = resolve(ModelSpec(family="toy", precision="fp32"), runtime)
+    said = PromptSet(templates=("a photo of {}", "the {}"), vocabulary=("zero", "one", "two"))
+    images = Making(
+        ImageRecipe(model=model, tokens=True), {"content": ledger.content}, ledger.contents
+    )
+    prompts = Making(PromptRecipe(model=model, prompts=said), {}, said.vocabulary)
+    labels = Making(
+        LabelRecipe(top=2), {"images": images.key, "prompts": prompts.key}, ledger.contents
+    )
+    dataset = make("dataset", Making(ledger.recipe, {}, ("ledger",)), keep_ledger, ledger=ledger)
+    features = make("features", images, encode_part, dataset, source=source)
+    texts = make("prompts", prompts, encode_prompts)
+    make("labels", labels, label_images, features, texts)
+    return path
 
 
 @pytest.fixture(scope="session")
