@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="kill N processes that make artifacts, and audit the store after each death",
     )
+    parser.add_argument("--at", default="", metavar="STEP", help="kill at steps named like this")
     parser.add_argument("--seed", type=int, default=0, help="of the kill test (default: 0)")
 
 
@@ -51,7 +52,9 @@ def _kill(given: argparse.Namespace) -> int:
 
     with tempfile.TemporaryDirectory(prefix="featuremill-kill-test-") as folder:
         # No progress bar: its thread would be forked.
-        report = run_kill_test(given.kill_test, Path(folder), seed=given.seed, on_progress=tell)
+        report = run_kill_test(
+            given.kill_test, Path(folder), seed=given.seed, at=given.at, on_progress=tell
+        )
     if given.json:
         print_json(report.as_json())
     else:

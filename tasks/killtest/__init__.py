@@ -8,12 +8,13 @@ After every death the store is audited, by a process of its own.
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from conf.errors import RecipeError, did_you_mean
 from storage.kinds import find_kind
 from tasks.killtest.audit import audit_reference
-from tasks.killtest.deaths import answered, ended, forked, schedule
+from tasks.killtest.deaths import Death, Spot, answered, ended, forked, schedule
 from tasks.killtest.lanes import Lane, run_lanes
 from tasks.killtest.report import HEADER, Report, Tally, ordered
 from tasks.killtest.scene import Scene, build_scene
@@ -29,18 +30,26 @@ def run_kill_test(
     folder: Path,
     *,
     seed: int = 0,
+    at: str = "",
     lanes: int = 6,
     on_progress: Callable[[int], None] = lambda died: None,
 ) -> Report:
     """Return what `kills` deaths did to stores in the empty directory `folder`.
 
-    The worlds are shared out to `lanes` processes; `on_progress` is told the deaths so far. Raises
-    ChildProcessError when even an undisturbed making fails or a lane does.
+    Named deaths are at steps whose name contains `at`. The worlds are shared out to `lanes`
+    processes; `on_progress` is told the deaths so far. Raises RecipeError when there is no such
+    step, ChildProcessError when even an undisturbed making fails or a lane does.
     """
     began = time.perf_counter()
     _warm_up()
     scene = build_scene(folder, seed)
-    report, shares = _prepare(kills, folder, scene, seed, lanes)
+    spots, making_seconds = _make_undisturbed(folder, scene)
+    deaths = [death for death in schedule(spots) if at in death.step]
+    if not deaths:
+        steps = {spot.step for spot in spots}
+        raise RecipeError(f"No step is named like {at!r}. {did_you_mean(at, steps)}")
+    shares = _shares(kills, folder, scene, deaths, making_seconds, seed, lanes)
+    report = Report(seed, tallies=ordered(spot.step for spot in spots), moments=len(set(spots)))
     for died in run_lanes(shares):
         on_progress(died)
     for lane in shares:
@@ -57,27 +66,35 @@ def _warm_up() -> None:
     find_kind("dataset")
 
 
-def _prepare(
-    kills: int, folder: Path, scene: Scene, seed: int, lanes: int
-) -> tuple[Report, list[Lane]]:
-    """Make `scene` once, undisturbed, and share out the moments that it passed."""
+def _make_undisturbed(folder: Path, scene: Scene) -> tuple[list[Spot], float]:
+    """Return the moments that a making of `scene` passes when nobody dies, and its seconds."""
     began = time.perf_counter()
     spots = passed_spots(folder, scene)
     making_seconds = time.perf_counter() - began
     _check_reference(folder, scene)
-    deaths = schedule(spots)
-    report = Report(seed, tallies=ordered(spot.step for spot in spots))
-    report.moments = len(set(spots))
+    return spots, making_seconds
+
+
+def _shares(
+    kills: int,
+    folder: Path,
+    scene: Scene,
+    deaths: Sequence[Death],
+    making_seconds: float,
+    seed: int,
+    lanes: int,
+) -> list[Lane]:
+    """Return one lane each for a share of the kills and of the named `deaths`."""
     shares = []
-    for number in range(lanes):
-        share = kills // lanes + (number < kills % lanes)
+    count = min(lanes, kills, len(deaths))
+    for number in range(count):
         place = folder / f"lane-{number}"
         place.mkdir()
-        mine = deaths[number::lanes]
-        shares.append(
-            Lane(place, scene, folder / "store", mine, share, making_seconds, seed + number)
-        )
-    return report, shares
+        share = len(range(number, kills, count))
+        mine = deaths[number::count]
+        lane = Lane(place, scene, folder / "store", mine, share, making_seconds, seed + number)
+        shares.append(lane)
+    return shares
 
 
 def _check_reference(folder: Path, scene: Scene) -> None:
