@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from conf.load import load_preset
 from flows.cli import DONE, print_json, runtime_of
+from flows.server import prefect_server
 
 if TYPE_CHECKING:
     from flows.run import Run
@@ -39,8 +40,8 @@ def run(given: argparse.Namespace) -> int:
     runtime = runtime_of(given, preset.runtime)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if given.verbose else "CRITICAL")
     began = time.perf_counter()
-    flow = importlib.import_module(f"flows.{preset.flow}").FLOW
-    with first_interrupt_stops():
+    with first_interrupt_stops(), prefect_server():
+        flow = importlib.import_module(f"flows.{preset.flow}").FLOW
         made = flow(preset.settings, runtime)
     seconds = time.perf_counter() - began
     if given.json:

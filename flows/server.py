@@ -1,0 +1,111 @@
+"""The Prefect server of one command: started for it, ended with it, where none is configured.
+
+Prefect would start one of its own; that one dies of the Ctrl-C that is meant for the run (it shares the
+terminal's process group), outlives a killed run, and loses task records at its end.
+"""
+
+import ctypes
+import importlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from conf.errors import WorldError
+
+START_SECONDS = 120
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+_LEAN = {
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+
+
+class ServerMissing(WorldError):
+    """Prefect's server did not start, or the configured one does not answer."""
+
+
+@contextmanager
+def prefect_server() -> Iterator[str]:
+    """Yield the address of the API: the configured one, or that of a server started for this context."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if configured := PREFECT_API_URL.value():
+        yield str(configured)
+        return
+    port = _free_port()
+    address = f"http://127.0.0.1:{port}/api"
+    process = _start(port)
+    try:
+        importlib.import_module("flows.run")  # takes seconds, and the server starts meanwhile
+        _wait(process, address)
+        with temporary_settings({PREFECT_API_URL: address}):
+            yield address
+    finally:
+        _end(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    return subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        env=os.environ | _LEAN,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform.startswith("linux") else None,
+    )
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGTERM)
+
+
+def _wait(process: subprocess.Popen[bytes], address: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # loopback
+                if answer.status == 200:
+                    return
+        time.sleep(0.1)
+    raise ServerMissing(
+        "Prefect's server did not start "
+        f"{'and ended with code ' + str(process.returncode) if process.returncode else 'in time'}. "
+        "Start one to see why, `prefect server start`, and name it: "
+        "export PREFECT_API_URL=http://127.0.0.1:4200/api"
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the server when it has taken up what this process still had to tell it."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    if process.poll() is None:
+        EventsWorker.drain_all(timeout=5)
+        APILogWorker.drain_all(timeout=5)
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
