@@ -77,7 +77,9 @@ def _resume(store: ArtifactStore, making: Making, part_rows: int | None) -> Draf
     kind = find_kind(making.key.kind)
     draft = store.draft(making.key)
     offers = _offers(store, making, kind)
-    if draft is None:
+    if draft:
+        _check_plan(draft, making)
+    else:
         parts = cut(making.rows, offers, part_rows or kind.part_rows, pieces=kind.row_wise)
         draft = Draft.create(store.draft_folder(making.key), making, parts)
     sweep(draft.parts)
@@ -86,6 +88,16 @@ def _resume(store: ArtifactStore, making: Making, part_rows: int | None) -> Draf
             store.quarantine_part(draft, name, problem)
     fill(draft, offers, kind)
     return draft
+
+
+def _check_plan(draft: Draft, making: Making) -> None:
+    planned = [row for rows in draft.part_rows.values() for row in rows]
+    if sorted(planned) != sorted(making.rows):
+        raise StoreError(
+            f"The plan in {draft.path} has {len(planned)} rows, not the {len(making.rows)} of "
+            f"{making.key}: its file was changed. Nothing published is concerned; remove "
+            f"{draft.path} and run again."
+        )
 
 
 def _offers(store: ArtifactStore, making: Making, kind: Kind) -> list[Donation]:

@@ -12,7 +12,7 @@ from conf.images import ImageRecipe
 from conf.keys import ArtifactKey
 from conf.models import ModelSpec
 from storage.drafts import Draft, Making
-from storage.images import write_part
+from storage.images import ImageFeatures, write_part
 from storage.publishing import driving, seal
 from storage.store import Artifact, ArtifactStore
 
@@ -52,6 +52,26 @@ class Features:
                     self.make_part(draft, name)
             return seal(self.store, making.key)
 
+    def draft(self, numbers: Sequence[int], *, parts: int | None = None) -> Draft:
+        """Leave a draft of `numbers`, all or so many of its parts sealed, as a death would."""
+        with driving(self.store, self.making(numbers), part_rows=self.part_rows) as draft:
+            assert draft is not None
+            for name in draft.pending()[:parts]:
+                self.make_part(draft, name)
+        return draft
+
+    def read(self, artifact: Artifact) -> dict[int, tuple[float, float]]:
+        """Return the first pooled number and the first token number by row number."""
+        reader = ImageFeatures(self.store, artifact)
+        numbers = [NUMBERS[row] for row in reader.contents]
+        firsts = zip(reader.pooled()[:, 0].tolist(), reader.tokens()[:, 0, 0].tolist(), strict=True)
+        return dict(zip(numbers, firsts, strict=True))
+
+    @staticmethod
+    def truth(numbers: Sequence[int]) -> dict[int, tuple[float, float]]:
+        """Return what `read` must give for these rows."""
+        return {number: (float(number), number + 0.5) for number in numbers}
+
 
 def content(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
@@ -66,6 +86,12 @@ def pooled(numbers: Sequence[int]) -> np.ndarray[Any, Any]:
 
 def tokens(numbers: Sequence[int]) -> np.ndarray[Any, Any]:
     return np.array([[[number + 0.5] * DIM] * TOKENS for number in numbers], np.float16)
+
+
+@pytest.fixture(scope="session")
+def features_in() -> type[Features]:
+    """Return the class that makes image features in any store."""
+    return Features
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""SIGKILL cannot show a missing fsync, so the order itself is proved, at the calls of the system."""
+"""SIGKILL cannot show a missing fsync: the order itself is proved, at the calls of the system."""
 
 import os
 from collections.abc import Callable, Iterator
