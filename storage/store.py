@@ -1,10 +1,11 @@
 """The artifact store: a directory, and its only author. It remembers what was made and never makes
 it twice.
 
-<store>/published/<kind>/<key>/   exists only whole, files 0444 <store>/drafts/<kind>/<key>/
-artifacts in the making <store>/locks/<key>               flock of the process that drives a making
-<store>/quarantine/               what was found damaged, with the reason <store>/refs/
-names of artifacts
+- `<store>/published/<kind>/<key>/`: exists only whole, files 0444
+- `<store>/drafts/<kind>/<key>/`: artifacts in the making
+- `<store>/locks/<key>`: flock of the process that drives a making
+- `<store>/quarantine/`: what was found damaged, with the reason
+- `<store>/refs/`: names of artifacts
 """
 
 import json
@@ -70,7 +71,7 @@ class ArtifactStore:
         raise StoreError(
             f"{self.path} {found}. This version reads format {STORE_FORMAT}. "
             "Name another directory with --store or FEATUREMILL_STORE; an absent or empty one "
-            "becomes a store."
+            "becomes a store with its first run: featuremill run demo."
         )
 
     def _found(self, card: Path) -> None:
@@ -170,9 +171,14 @@ class ArtifactStore:
                 f"{name!r} is the start of {len(matching)} keys: {', '.join(matching[:5])}. Write "
                 f"more of it."
             )
-        found = self.find(ArtifactKey.parse(matching[0])) if matching else None
-        if found is None:
+        if not matching:
             raise self.unknown(name, [*known, *refs])
+        found = self.find(ArtifactKey.parse(matching[0]))
+        if found is None:
+            raise UnknownArtifact(
+                f"{name!r} means {matching[0]}, which {self.path} does not hold: it was never "
+                "published here, or it was damaged and lies in quarantine now. Run its flow again."
+            )
         return found
 
     def unknown(self, name: str, known: list[str] | None = None) -> UnknownArtifact:

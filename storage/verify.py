@@ -1,9 +1,11 @@
 """Verification: every byte that was ever sealed, hashed again."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from conf.errors import RecipeError
 from conf.keys import ArtifactKey
 from storage.checksums import FileSum
 from storage.drafts import Draft
@@ -45,8 +47,14 @@ def verify(
         on_progress(str(draft.key))
         yield from _verify_draft(store, draft)
     for name, text in store.refs.all().items():
-        if not store.folder(text).is_dir():
+        if not _is_published(store, text):
             yield Finding(name, "dangling", f"refers to {text}, which is not published", 0)
+
+
+def _is_published(store: ArtifactStore, text: str) -> bool:
+    with suppress(RecipeError):  # not even a key
+        return store.folder(text).is_dir()
+    return False
 
 
 def _verify_published(

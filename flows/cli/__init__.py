@@ -35,12 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [words[0]] if words and words[0] in verbs else verbs
     given = _parser(chosen).parse_args(words)
     try:
-        return int(given.run(given))
+        code = int(given.run(given))
+        sys.stdout.flush()  # a pipe that nobody reads breaks here, not when Python ends
     except FeaturemillError as problem:
         return _refuse(_text(problem), problem.exit_code)
     except BrokenPipeError:  # the reader of our output, `head` perhaps, had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    return code
 
 
 def _parser(verbs: Sequence[str]) -> argparse.ArgumentParser:

@@ -3,8 +3,10 @@
 import argparse
 from dataclasses import asdict
 
+from conf.errors import did_you_mean
 from flows.cli import DONE, print_json, runtime_of
-from storage.catalog import Catalog
+from storage.catalog import Catalog, Entry
+from storage.errors import UnknownArtifact
 from storage.store import ArtifactStore
 
 HELP = "list the artifacts of the store, newest first, and drafts that wait to be finished"
@@ -20,7 +22,7 @@ def run(given: argparse.Namespace) -> int:
     from tasks.pages.tables import as_text
 
     store = ArtifactStore(runtime_of(given).store, create=False)
-    entries = [e for e in Catalog(store).entries() if given.kind in {None, e.kind}]
+    entries = _of_kind(given.kind, Catalog(store).entries())
     names: dict[str, list[str]] = {}
     for name, key in store.refs.all().items():
         names.setdefault(key, []).append(name)
@@ -46,3 +48,10 @@ def run(given: argparse.Namespace) -> int:
     for key, sealed, parts in drafts:
         print(f"in the making: {key}, {sealed} of {parts} parts sealed")
     return DONE
+
+
+def _of_kind(kind: str | None, entries: list[Entry]) -> list[Entry]:
+    kinds = {entry.kind for entry in entries}
+    if kind and entries and kind not in kinds:
+        raise UnknownArtifact(f"No {kind!r} is published. {did_you_mean(kind, kinds)}")
+    return [entry for entry in entries if kind in {None, entry.kind}]

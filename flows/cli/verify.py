@@ -26,9 +26,8 @@ def run(given: argparse.Namespace) -> int:
         print(f"{finding.state}: {finding.name}: {finding.reason}")
     size = sum(finding.size_bytes for finding in findings) / 1e6
     print(f"{len(findings) - len(bad)} of {len(findings)} are whole ({size:,.1f} MB hashed).")
+    if any(finding.state == "damaged" for finding in bad):
+        print(f"What is damaged was moved to {store.path / 'quarantine'}, with the reason.")
     if bad:
-        print(
-            f"What is damaged was moved to {store.path / 'quarantine'}, with the reason. "
-            "Run its flow again: only what is damaged is remade."
-        )
+        print("Run the flows again: only what is damaged or gone is remade.")
     return DAMAGED if bad else DONE

@@ -1,0 +1,75 @@
+"""docs/cli.md tells every verb, flag, exit code and variable that there is."""
+
+import argparse
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import conf.errors
+import storage.errors
+import tasks.checkpoint
+from conf.errors import FeaturemillError
+from flows import cli
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "cli.md").read_text()
+VERBS = [found.name for found in pkgutil.iter_modules(cli.__path__)]
+WORDS = set(re.findall(r"[\w.-]+", PAGE))
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """Return the parser of one verb, as the command line builds it."""
+    (verbs,) = [
+        action
+        for action in cli._parser([verb])._actions
+        if isinstance(action, argparse._SubParsersAction)
+    ]
+    found: argparse.ArgumentParser = verbs.choices[verb]
+    return found
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_told(verb: str) -> None:
+    assert re.search(rf"^\| `{verb}\b", PAGE, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_flag_of_a_verb_is_told(verb: str) -> None:
+    flags = {flag for action in parser_of(verb)._actions for flag in action.option_strings}
+    assert {"--json", "--store", "--models"} <= flags
+    assert not {flag for flag in flags if flag.startswith("--")} - WORDS
+
+
+def errors(family: type[FeaturemillError]) -> Iterator[type[FeaturemillError]]:
+    yield family
+    for child in family.__subclasses__():
+        yield from errors(child)
+
+
+def test_every_exit_code_is_told() -> None:
+    assert {conf.errors, storage.errors, tasks.checkpoint}  # their errors are known once imported
+    codes = {error.exit_code for error in errors(FeaturemillError)}
+    codes |= {value for name, value in vars(cli).items() if name.isupper() and type(value) is int}
+    told = set(map(int, re.findall(r"^\| (\d+) \|", PAGE, flags=re.MULTILINE)))
+    assert codes == told == {0, 1, 2, 3, 130}
+
+
+def test_every_variable_is_told() -> None:
+    code = [
+        path.read_text()
+        for floor in ("conf", "storage", "tasks", "flows")
+        for path in (ROOT / floor).rglob("*.py")
+    ]
+    named = set(re.findall(r"FEATUREMILL_[A-Z_]+", "\n".join(code)))
+    assert named
+    assert not named - WORDS
+
+
+def test_every_field_of_the_runtime_that_the_page_names_is_one() -> None:
+    from conf.runtime import Runtime
+
+    named = set(re.findall(r"runtime\.([a-z_]+)", PAGE.replace("conf/runtime.py", "")))
+    assert named <= Runtime.model_fields.keys()
