@@ -1,6 +1,7 @@
 """Prompt features: what decides them."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field, field_validator
@@ -38,11 +39,10 @@ class PromptSet(Frozen):
             raise ValueError("the vocabulary has an empty word: a prompt would say nothing")
         return vocabulary
 
-    def texts(self) -> tuple[str, ...]:
-        """Return every prompt, word by word: all templates of the first word come first."""
-        return tuple(
-            template.replace("{}", word) for word in self.vocabulary for template in self.templates
-        )
+    def texts(self, words: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Return the prompts of `words`, by default of all, those of the first word first."""
+        chosen = self.vocabulary if words is None else words
+        return tuple(t.replace("{}", word) for word in chosen for t in self.templates)
 
 
 class PromptRecipe(Recipe):

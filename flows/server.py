@@ -1,7 +1,7 @@
 """The Prefect server of one command: started for it, ended with it, where none is configured.
 
-Prefect would start one of its own; that one dies of the Ctrl-C that is meant for the run (it shares the
-terminal's process group), outlives a killed run, and loses task records at its end.
+Prefect would start one of its own; that one dies of the Ctrl-C that is meant for the run (it shares
+the terminal's process group), outlives a killed run, and loses task records at its end.
 """
 
 import ctypes
@@ -12,10 +12,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from conf.errors import WorldError
 
@@ -38,7 +37,8 @@ class ServerMissing(WorldError):
 
 @contextmanager
 def prefect_server() -> Iterator[str]:
-    """Yield the address of the API: the configured one, or that of a server started for this context."""
+    """Yield the address of the API: the configured one, or that of a server started for this
+    context."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if configured := PREFECT_API_URL.value():
@@ -82,10 +82,8 @@ def _die_with_parent() -> None:
 def _wait(process: subprocess.Popen[bytes], address: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # loopback
-                if answer.status == 200:
-                    return
+        if _answers(address):
+            return
         time.sleep(0.1)
     raise ServerMissing(
         "Prefect's server did not start "
@@ -93,6 +91,14 @@ def _wait(process: subprocess.Popen[bytes], address: str) -> None:
         "Start one to see why, `prefect server start`, and name it: "
         "export PREFECT_API_URL=http://127.0.0.1:4200/api"
     )
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # loopback
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

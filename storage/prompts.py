@@ -1,9 +1,10 @@
-"""Prompt features on disk: one `prompts.h5` with `text_features` (K, D) float32, `texts`,
-`vocabulary`, `templates`, and what it takes to score with them.
+"""Prompt features on disk: parts of words, each a `prompts.h5` with `text_features` (K, D) float32,
+`texts`, `vocabulary`, `templates`, and what it takes to score with them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import h5py
@@ -30,7 +31,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Prompts:
-    """A prompt set with its features, as `open_artifact` gives it."""
+    """A prompt set, or the words of one part of it, with its features."""
 
     vocabulary: tuple[str, ...]
     templates: tuple[str, ...]
@@ -38,6 +39,7 @@ class Prompts:
     text_features: np.ndarray[Any, Any]
     """(K, D) float32, unit norm, one row a word of the vocabulary."""
     texts_hash: str
+    """The sha256 of all texts of the prompt set, each followed by NUL."""
     scoring: Scoring
 
 
@@ -74,25 +76,31 @@ def _attributes(prompts: Prompts) -> dict[str, Any]:
 
 
 def open_prompts(store: ArtifactStore, artifact: Artifact) -> Prompts:
-    """Return the prompt set of `artifact` with its features."""
-    (path,) = store.path_of(artifact).glob(f"parts/*/{PROMPTS}")
+    """Return the prompt set of `artifact` with its features, all parts together."""
+    parts = [_read(path) for path in sorted(store.path_of(artifact).glob(f"parts/*/{PROMPTS}"))]
+    return replace(
+        parts[0],
+        vocabulary=tuple(word for part in parts for word in part.vocabulary),
+        texts=tuple(text for part in parts for text in part.texts),
+        text_features=np.concatenate([part.text_features for part in parts]),
+    )
+
+
+def _read(path: Path) -> Prompts:
     with h5py.File(path, "r") as file:
-        words = {
-            name: tuple(file[name].asstr()[:]) for name in ("vocabulary", "templates", "texts")
-        }
         bias = file.attrs.get("logit_bias")
-        scoring = Scoring(
-            logit_scale=float(file.attrs["logit_scale"]),
-            logit_bias=None if bias is None else float(bias),
-            activation=file.attrs["activation"],
-        )
-        features = file["text_features"][:]
         return Prompts(
-            **words,
-            text_features=features,
+            vocabulary=tuple(file["vocabulary"].asstr()[:]),
+            templates=tuple(file["templates"].asstr()[:]),
+            texts=tuple(file["texts"].asstr()[:]),
+            text_features=file["text_features"][:],
             texts_hash=file.attrs["texts_hash"],
-            scoring=scoring,
+            scoring=Scoring(
+                logit_scale=float(file.attrs["logit_scale"]),
+                logit_bias=None if bias is None else float(bias),
+                activation=file.attrs["activation"],
+            ),
         )
 
 
-KINDS = (Kind(name=PromptRecipe.kind, open=open_prompts),)
+KINDS = (Kind(name=PromptRecipe.kind, open=open_prompts, part_rows=1024),)

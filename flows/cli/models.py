@@ -45,7 +45,9 @@ def _fetch(given: argparse.Namespace) -> int:
 
     if not given.name:
         raise RecipeError("models fetch needs a name; `featuremill models ls` suggests some.")
-    os.environ["HF_HUB_OFFLINE"] = "0"  # before the hub's client reads it: this verb is the download
+    os.environ["HF_HUB_OFFLINE"] = (
+        "0"  # before the hub's client reads it: this verb is the download
+    )
     from tasks.models.weights import fetch
 
     row = fetch(given.name, runtime_of(given).models, revision=given.revision)

@@ -15,6 +15,7 @@ from conf.runtime import Runtime
 from flows.images import image_features
 from flows.run import PartsFailed, Run
 from storage.open import open_artifact
+from tasks.dataset import open_contents
 from tasks.models.protocols import EncodedImages, Float32
 from tasks.models.toy import ToyEncoder
 
@@ -106,9 +107,7 @@ def test_a_transient_error_in_the_third_batch_repeats_only_that_part(
     assert recorder.batch_sizes[:5] == [2, 2, 2, 2, 1]  # the third call was made twice
     features = features_of(disturbed)
     expected = ToyEncoder()
-    contents = tasks.images.open_contents(
-        disturbed.made[0].artifact, preset(add_photos(7), toy).source, runtime
-    )
+    contents = open_contents(disturbed.made[0].artifact, preset(add_photos(7), toy).source, runtime)
     alone = [
         expected.encode_images(expected.preprocess(contents.image(content))[None]).pooled[0]
         for content in contents.ledger.contents

@@ -1,0 +1,80 @@
+"""The Prefect server of one command."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import server
+from flows.server import ServerMissing, prefect_server
+
+_HOLD = """
+import sys, time
+from flows.server import prefect_server
+with prefect_server() as address:
+    print(address, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_configured_server_is_used_and_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_start", None)
+    address = "http://127.0.0.1:4200/api"
+    with temporary_settings({PREFECT_API_URL: address}), prefect_server() as used:
+        assert used == address
+
+
+def test_a_server_that_does_not_start_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        server,
+        "_start",
+        lambda port: subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"]),
+    )
+    unset = temporary_settings(restore_defaults={PREFECT_API_URL})
+    with (
+        unset,
+        pytest.raises(ServerMissing, match=r"code 7\. Start one to see why"),
+        prefect_server(),
+    ):
+        pass
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl(2) is Linux's")
+def test_the_server_dies_with_a_killed_run(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment["PREFECT_HOME"] = str(tmp_path / "prefect")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    assert holder.stdout is not None
+    address = holder.stdout.readline().strip()
+    with urllib.request.urlopen(f"{address}/health", timeout=10) as answer:
+        assert answer.status == 200
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and answers(address):
+        time.sleep(0.2)
+    assert not answers(address)
+
+
+def answers(address: str) -> bool:
+    """Whether something answers at `address`."""
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2):
+            return True
+    except OSError:
+        return False
