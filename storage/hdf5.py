@@ -1,10 +1,13 @@
 """HDF5 files of a part: one array a file, written once, at the speed of the disk."""
 
 import ctypes
+import errno
 import os
+import shutil
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,18 +21,39 @@ from storage.steps import step
 
 _BLOCK_BYTES = 1 << 23  # 8 MiB
 _WRITE_NOW = 2  # SYNC_FILE_RANGE_WRITE: start writeback, wait for nothing
+_LAYOUT_BYTES = 1 << 13  # 8 KiB, more than HDF5 writes around one array
 POOLED_CHUNK_ROWS = 1024
 
 
+@contextmanager
+def new_file(path: Path) -> Iterator[h5py.File]:
+    """Yield a small HDF5 file in memory; on leaving, it is written to `path` in one piece.
+
+    HDF5 that meets a full disk while it closes a file takes the whole process down (a segmentation
+    fault); a plain write raises OSError.
+    """
+    with h5py.File(path, "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        image = file.id.get_file_image()
+    with step("write", path):
+        path.write_bytes(image)
+
+
 def write_pooled(
-    path: Path, name: str, rows: np.ndarray[Any, Any], others: Mapping[str, np.ndarray[Any, Any]]
+    path: Path,
+    name: str,
+    rows: np.ndarray[Any, Any],
+    others: Mapping[str, np.ndarray[Any, Any]],
+    attributes: Mapping[str, str],
 ) -> None:
     """Write `rows` (N, D) in chunks (1024, D) as dataset `name`, and small arrays beside it."""
     chunk = (min(POOLED_CHUNK_ROWS, max(1, len(rows))), rows.shape[1])
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         file.create_dataset(name, data=rows, chunks=chunk if len(rows) else None)
         for other, values in others.items():
             file.create_dataset(other, data=values)
+        file.attrs.update(attributes)
 
 
 def write_contiguous(path: Path, name: str, rows: np.ndarray[Any, Any]) -> FileSum:
@@ -54,6 +78,7 @@ def write_contiguous(path: Path, name: str, rows: np.ndarray[Any, Any]) -> FileS
 
 
 def _lay_out(path: Path, name: str, rows: np.ndarray[Any, Any]) -> int:
+    _require_space(path.parent, rows.nbytes)
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -65,6 +90,13 @@ def _lay_out(path: Path, name: str, rows: np.ndarray[Any, Any]) -> int:
         dataset = h5py.h5d.create(file.id, name.encode(), kind, space, properties)
         offset = dataset.get_offset()
     return int(offset or 0)
+
+
+def _require_space(folder: Path, size_bytes: int) -> None:
+    # HDF5 must not meet a full disk: see `new_file`. What other writers take meanwhile, `_pour`
+    # meets, which says so.
+    if size_bytes + _LAYOUT_BYTES > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _pour(descriptor: int, offset: int, data: memoryview) -> FileSum:

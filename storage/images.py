@@ -42,10 +42,13 @@ def write_part(
     """Write the features of `contents`: pooled (n, D) float16 and, unless None, tokens (n, T, D)
     float16."""
     digests = np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 32)
-    path = writer.folder / FEATURES
-    write_pooled(path, "image_features", pooled, {"content_sha256": digests})
-    with h5py.File(path, "r+") as file:
-        file.attrs["model_fingerprint"] = fingerprint
+    write_pooled(
+        writer.folder / FEATURES,
+        "image_features",
+        pooled,
+        {"content_sha256": digests},
+        {"model_fingerprint": fingerprint},
+    )
     if tokens is not None:
         sums = write_contiguous(writer.folder / TOKENS, "image_token_features", tokens)
         writer.add(TOKENS, sums)

@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 
 from conf.prompts import PromptRecipe
+from storage.hdf5 import new_file
 from storage.kinds import Kind
 from storage.parts import PartWriter
-from storage.steps import step
 from storage.store import Artifact, ArtifactStore
 
 PROMPTS = "prompts.h5"
@@ -45,8 +45,7 @@ class Prompts:
 
 def write_prompts(writer: PartWriter, prompts: Prompts, fingerprint: str) -> None:
     """Write `prompts` as the one file of a part."""
-    path = writer.folder / PROMPTS
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(writer.folder / PROMPTS) as file:
         file.create_dataset("text_features", data=prompts.text_features)
         for name, words in _words(prompts).items():
             file.create_dataset(name, data=list(words), dtype=_TEXT)

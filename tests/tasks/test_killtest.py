@@ -49,7 +49,7 @@ def told_with(module, name, replacement):
     sound = getattr(module, name)
     setattr(module, name, replacement)
     with tempfile.TemporaryDirectory() as folder:
-        told = run_kill_test(6, Path(folder), at="features/KEY/parts/PART.json")
+        told = run_kill_test(4, Path(folder), at="features/KEY/parts/PART.json")
     setattr(module, name, sound)
     return told.as_json()
 

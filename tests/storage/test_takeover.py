@@ -1,0 +1,119 @@
+"""Rows that an older artifact holds are taken over; only what is new is made."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import storage.publishing
+from storage.parts import sealed
+from storage.store import Artifact
+
+OLD, NEW = range(30), range(48)  # 18 rows more
+
+
+def inodes(features: Any, artifact: Artifact) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Return, by the rows of a part, the inodes of its files."""
+    parts = features.store.path_of(artifact) / "parts"
+    return {
+        marker.rows: tuple((parts / marker.part / name).stat().st_ino for name in marker.files)
+        for marker in sealed(parts, features.store.key_of(artifact))
+    }
+
+
+def test_of_eighteen_rows_added_exactly_those_are_encoded(features: Any) -> None:
+    features.make(OLD)
+    features.encoded.clear()
+    grown = features.make(NEW)
+    assert features.encoded == [*range(30, 48)]
+    assert features.read(grown) == features.truth(NEW)
+
+
+def test_old_parts_are_the_same_files_under_a_second_name(features: Any) -> None:
+    old = inodes(features, features.make(OLD))
+    grown = inodes(features, features.make(NEW))
+    assert old.items() <= grown.items()
+
+
+def test_a_removed_row_leaves_its_neighbours_copied_and_nothing_encoded(features: Any) -> None:
+    old = features.make(OLD)
+    features.encoded.clear()
+    without = [row for row in OLD if row != 4]
+    fewer = features.make(without)
+    assert features.encoded == []
+    assert features.read(fewer) == features.truth(without)
+    shared = inodes(features, old).items() & inodes(features, fewer).items()
+    assert len(shared) == 9  # of the ten parts, one was copied
+
+
+def test_other_names_or_orders_of_the_same_contents_are_the_same_artifact(features: Any) -> None:
+    assert features.make(OLD) == features.make([*reversed(OLD)])
+
+
+def test_a_donor_that_is_damaged_hands_nothing_on(features: Any) -> None:
+    old = features.store.path_of(features.make(OLD))
+    harmed = next(path for path in sorted(old.glob("parts/*/tokens.h5")))
+    harmed.chmod(0o644)
+    data = harmed.read_bytes()
+    harmed.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    features.encoded.clear()
+    grown = features.make(NEW)
+    assert features.encoded == [0, 1, 2, *range(30, 48)]
+    assert features.read(grown) == features.truth(NEW)
+
+
+def test_killed_between_plan_and_filling_a_run_still_takes_over(
+    features: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features.make(OLD)
+    features.encoded.clear()
+
+    def die(*anything: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage.publishing, "fill", die)
+    with pytest.raises(KeyboardInterrupt):
+        features.make(NEW)
+    monkeypatch.undo()
+    assert (features.store.draft_folder(features.making(NEW).key) / "plan.json").exists()
+    features.make(NEW)
+    assert features.encoded == [*range(30, 48)]
+
+
+def test_the_sealed_parts_of_an_unfinished_draft_are_taken_over_too(features: Any) -> None:
+    features.draft(OLD, parts=4)
+    features.encoded.clear()
+    features.make(NEW)
+    assert sorted(features.encoded) == [*range(12, 48)]
+
+
+def test_the_parts_of_two_artifacts_are_joined(features: Any) -> None:
+    features.make(range(6))
+    features.make(range(3, 12))  # its rows 3, 4 and 5 are the first one's
+    features.encoded.clear()
+    both = features.make(range(12))
+    assert features.encoded == []
+    assert features.read(both) == features.truth(range(12))
+
+
+def test_an_artifact_outlives_the_one_it_took_over_from(features: Any) -> None:
+    old, grown = features.make(OLD), features.make(NEW)
+    features.store.quarantine(features.store.key_of(old), "a test wants it gone")
+    assert features.read(grown) == features.truth(NEW)
+
+
+def test_where_hard_links_are_refused_files_are_copied(
+    features: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = features.make(OLD)
+
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(1, os.strerror(1))
+
+    monkeypatch.setattr(os, "link", refuse)
+    features.encoded.clear()
+    grown = features.make(NEW)
+    assert features.encoded == [*range(30, 48)]
+    assert features.read(grown) == features.truth(NEW)
+    assert not inodes(features, old).items() & inodes(features, grown).items()
