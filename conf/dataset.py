@@ -54,7 +54,7 @@ def parse_source(content: Mapping[str, Any] | SourceSpec) -> SourceSpec:
     if name not in known_sources():
         raise RecipeError(_unknown_source(name))
     module = importlib.import_module(f"conf.sources.{name}")
-    return cast(SourceSpec, module.Source.model_validate_json(to_json(dict(content))))
+    return cast(SourceSpec, module.Source.model_validate_json(to_json(dict(content)), strict=True))
 
 
 def _unknown_source(name: object) -> str:

@@ -79,7 +79,7 @@ def validate(schema: type[Model], content: Any, place: str) -> Model:
     """Return `content` as a `schema`, strictly; raises RecipeError with every fault."""
     try:
         # TOML has dates and NaN, for which the standard library's JSON has no text.
-        return schema.model_validate_json(to_json(content, inf_nan_mode="constants"))
+        return schema.model_validate_json(to_json(content, inf_nan_mode="constants"), strict=True)
     except ValidationError as errors:
         faults = [fault(schema, content, error) for error in errors.errors(include_url=False)]
         raise RecipeError("\n".join(f"{place}: {fault}" for fault in faults)) from None

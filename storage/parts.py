@@ -42,6 +42,8 @@ class Marker:
     rows: tuple[str, ...]
     files: dict[str, FileSum]
     seconds: float
+    device: str = ""
+    """Where its model ran, "cuda" perhaps; empty where none did."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of the marker file."""
@@ -50,6 +52,7 @@ class Marker:
             "key": self.key,
             "part": self.part,
             "seconds": round(self.seconds, 6),
+            "device": self.device,
             "files": {name: sums.as_json() for name, sums in sorted(self.files.items())},
             "rows": list(self.rows),
         }
@@ -60,8 +63,8 @@ class Marker:
         try:
             content = json.loads(path.read_bytes())
             files = {name: FileSum.from_json(sums) for name, sums in content["files"].items()}
-            rows = tuple(content["rows"])
-            return cls(content["key"], content["part"], rows, files, float(content["seconds"]))
+            rows, seconds = tuple(content["rows"]), float(content["seconds"])
+            return cls(content["key"], content["part"], rows, files, seconds, content["device"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -100,6 +103,8 @@ class PartWriter:
 
     folder: Path
     sums: dict[str, FileSum] = field(default_factory=dict)
+    device: str = ""
+    """Where the model of this part runs; set by the task, told by the marker."""
 
     def add(self, name: str, sums: FileSum) -> None:
         """Take the checksum of a file that is already flushed to the disk."""
@@ -138,7 +143,8 @@ def writing(parts: Path, key: ArtifactKey, name: str, rows: Sequence[str]) -> It
         rename(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    marker = Marker(str(key), name, tuple(rows), files, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    marker = Marker(str(key), name, tuple(rows), files, seconds, writer.device)
     write_json(marker_path(parts, name), marker.as_json())
 
 

@@ -199,6 +199,7 @@ def _provenance(draft: Draft, markers: list[Marker]) -> dict[str, Any]:
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(time.time() - draft.plan["began"], 3),
         "part_seconds": round(sum(marker.seconds for marker in markers), 3),
+        "devices": sorted({marker.device for marker in markers} - {""}),
         "python": platform.python_version(),
         "system": platform.platform(),
         "packages": {

@@ -92,9 +92,11 @@ def _adopt(draft: Draft, name: str, offer: Donation, kind: Kind) -> None:
     rows = draft.rows_of(name)
     if tuple(rows) == offer.marker.rows:
         with draft.write_part(name) as writer:
+            writer.device = offer.marker.device
             for file, sums in offer.marker.files.items():
                 writer.link(offer.folder / file, sums)
     elif kind.copy_rows:
         place = {row: position for position, row in enumerate(offer.marker.rows)}
         with draft.write_part(name) as writer:
+            writer.device = offer.marker.device
             kind.copy_rows(offer.folder, [place[row] for row in rows], writer)

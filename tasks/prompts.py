@@ -22,6 +22,7 @@ def encode_prompts(recipe: PromptRecipe, *, part: str, runtime: Runtime) -> int:
     encoder = load_encoder(recipe.model, runtime)
     enter_lane(encoder.device)
     with draft.write_part(part) as writer:
+        writer.device = encoder.device
         prompts = _encode(recipe.prompts, words, encoder, runtime.batch_size)
         write_prompts(writer, prompts, encoder.fingerprint)
     return len(words)

@@ -188,7 +188,7 @@ def test_a_recipe_is_frozen_and_refuses_what_it_does_not_know() -> None:
 
 def test_a_recipe_takes_no_value_of_another_type() -> None:
     with pytest.raises(ValidationError):
-        Sample(size="3")  # type: ignore[arg-type]
+        Sample(size="three")  # type: ignore[arg-type]
 
 
 def test_a_recipe_takes_no_nan() -> None:

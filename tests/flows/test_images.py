@@ -167,3 +167,16 @@ def test_another_precision_makes_the_images_anew(
     made = [image_features(preset(folder, model), runtime).made[1] for model in models]
     assert made[0].artifact.key != made[1].artifact.key
     assert [one.rows_made for one in made] == [2, 2]
+
+
+def test_a_deployment_may_give_every_setting_as_plain_json(
+    add_photos: Callable[..., Path], runtime: Runtime, recorder: Recorder
+) -> None:
+    run = image_features(
+        preset={
+            "source": {"source": "folder", "root": str(add_photos(2))},
+            "model": {"family": "toy", "precision": "fp32"},
+        },
+        runtime={"store": str(runtime.store), "roots": [], "progress": False},
+    )
+    assert run.made[1].artifact.rows == 2
