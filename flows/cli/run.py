@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 HELP = "make what a preset says; what is stored is reused, what is missing is made"
 
 
+SHOWN_ROWS = 40
+"""Rows of a table that are printed for people."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the preset, its changes and --verbose."""
     parser.add_argument("preset", metavar="PRESET|FILE", help="a preset's name, or a TOML file")
@@ -102,7 +106,9 @@ def print_report(run: "Run", seconds: float) -> None:
     from tasks.pages.tables import as_text
 
     for table in run.tables:
-        print(f"\n{table.title}\n\n{as_text(table.header, table.rows)}")
+        print(f"\n{table.title}\n\n{as_text(table.header, table.rows[:SHOWN_ROWS])}")
+        if len(table.rows) > SHOWN_ROWS:
+            print(f"... and {len(table.rows) - SHOWN_ROWS:,} rows more; --json prints all of them.")
     header = ("artifact", "state", "rows", "made now", "seconds", "key", "")
     rows = [
         (

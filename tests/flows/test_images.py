@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,11 +173,12 @@ def test_another_precision_makes_the_images_anew(
 def test_a_deployment_may_give_every_setting_as_plain_json(
     add_photos: Callable[..., Path], runtime: Runtime, recorder: Recorder
 ) -> None:
-    run = image_features(
-        preset={
+    parameters: dict[str, Any] = {
+        "preset": {
             "source": {"source": "folder", "root": str(add_photos(2))},
             "model": {"family": "toy", "precision": "fp32"},
         },
-        runtime={"store": str(runtime.store), "roots": [], "progress": False},
-    )
+        "runtime": {"store": str(runtime.store), "roots": [], "progress": False},
+    }
+    run = image_features(**parameters)
     assert run.made[1].artifact.rows == 2
