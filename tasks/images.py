@@ -15,7 +15,7 @@ from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.images import FeatureBuffers, check_same_feature
 from tasks.compute.neighbours import neighbour_accuracy as knn
 from tasks.dataset import Contents, open_contents
-from tasks.lanes import run_lanes, spans
+from tasks.lanes import run_lanes, spans, tapered
 from tasks.models.load import enter_lane, load_encoder
 from tasks.models.protocols import Float32, ImageTextEncoder
 from tasks.progress import advance
@@ -36,6 +36,7 @@ def encode_part(
     wanted = draft.rows_of(part)
     encoder = load_encoder(recipe.model, runtime)
     with draft.write_part(part) as writer:
+        writer.device = encoder.device
         rows = _encode(recipe, encoder, contents, wanted, runtime, name=str(draft.key))
         write_part(writer, wanted, rows.pooled, rows.tokens, encoder.fingerprint)
     return len(wanted)
@@ -64,11 +65,17 @@ def _encode(
 
     run_lanes(
         encode_batch,
-        spans(len(wanted), runtime.batch_size),
+        _batches(encoder, len(wanted), runtime),
         lanes=runtime.lanes,
         on_enter=lambda: enter_lane(encoder.device, lanes=runtime.lanes),
     )
     return rows
+
+
+def _batches(encoder: ImageTextEncoder, rows: int, runtime: Runtime) -> list[slice]:
+    if encoder.device == "cpu":
+        return tapered(rows, runtime.batch_size, runtime.lanes)
+    return spans(rows, runtime.batch_size)  # an accelerator waits for no lane, and wants them large
 
 
 def _pixels(encoder: ImageTextEncoder, contents: Contents, wanted: Sequence[str]) -> Float32:

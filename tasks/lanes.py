@@ -27,3 +27,19 @@ def run_lanes(
 def spans(rows: int, size: int) -> list[slice]:
     """Return slices of at most `size` that cover `rows` in order."""
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def tapered(rows: int, size: int, lanes: int) -> list[slice]:
+    """Return slices that cover `rows` in order: of `size` at first, then ever smaller.
+
+    So that the lanes finish together: one that takes the last batch keeps the others waiting for a
+    quarter of a batch, not for a whole one. (Guided self-scheduling, Polychronopoulos and Kuck
+    1987.)
+    """
+    slices, start = [], 0
+    while start < rows:
+        share = -(-(rows - start) // lanes)
+        stop = min(rows, start + min(size, max(share, size // 4, 1)))
+        slices.append(slice(start, stop))
+        start = stop
+    return slices

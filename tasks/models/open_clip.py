@@ -71,8 +71,10 @@ class OpenClipEncoder:
         """
         middle = _middle(image, self._longest_ratio) if self._longest_ratio else image
         levels = np.asarray(self._geometry(middle))
-        channels = [self._table[channel][levels[..., channel]] for channel in range(3)]
-        return np.stack(channels)
+        pixels: Float32 = np.empty((3, *levels.shape[:2]), np.float32)
+        for channel in range(3):  # "clip" spares a copy; no grey level is out of range
+            np.take(self._table[channel], levels[..., channel], out=pixels[channel], mode="clip")
+        return pixels
 
     def encode_images(self, pixels: Float32, *, tokens: bool = False) -> EncodedImages:
         """Return features of `pixels`, (batch, 3, height, width); tokens after the last norm."""

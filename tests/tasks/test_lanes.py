@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from tasks.lanes import run_lanes, spans
+from tasks.lanes import run_lanes, spans, tapered
 
 
 def nothing() -> None:
@@ -84,3 +84,17 @@ def test_after_an_error_no_other_batch_is_begun() -> None:
     with pytest.raises(ValueError, match="broken"):
         run_lanes(work, spans(1000, 1), lanes=2, on_enter=nothing)
     assert len(begun) < 100
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "lanes"), [(0, 16, 2), (1, 16, 2), (256, 16, 2), (7, 1, 3)]
+)
+def test_tapered_batches_cover_all_rows_in_order(rows: int, size: int, lanes: int) -> None:
+    batches = tapered(rows, size, lanes)
+    assert [row for batch in batches for row in range(batch.start, batch.stop)] == list(range(rows))
+    assert all(0 < batch.stop - batch.start <= size for batch in batches)
+
+
+def test_tapered_batches_are_whole_at_first_and_a_quarter_at_the_end() -> None:
+    sizes = [batch.stop - batch.start for batch in tapered(256, 16, lanes=2)]
+    assert sizes == [16] * 15 + [8, 4, 4]
