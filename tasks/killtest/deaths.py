@@ -108,6 +108,11 @@ def ended(process: int, delay_seconds: float | None = None) -> bool:
     return os.WIFSIGNALED(os.waitpid(process, 0)[1])
 
 
+def is_over(process: int) -> bool:
+    """Return whether `process` has ended; it is reaped then."""
+    return os.waitpid(process, os.WNOHANG)[0] != 0
+
+
 def answered(answer: Path) -> tuple[object, str | None]:
     """Return what a child returned, and the traceback of what it raised or None."""
     content = json.loads(answer.read_text()) if answer.exists() else {"raised": "it left no answer"}

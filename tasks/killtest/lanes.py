@@ -9,7 +9,7 @@ from itertools import count, cycle
 from pathlib import Path
 from typing import Any, TextIO
 
-from tasks.killtest.deaths import Death, answered, ended, forked
+from tasks.killtest.deaths import Death, answered, ended, forked, is_over
 from tasks.killtest.scene import Scene
 from tasks.killtest.world import Outcome, World
 
@@ -77,18 +77,14 @@ def run_lanes(lanes: Sequence[Lane]) -> Iterator[int]:
 
     Raises ChildProcessError when a lane failed.
     """
-    processes = {forked(lane.run, lane.folder / "answer"): lane for lane in lanes}
+    running = [forked(lane.run, lane.folder / "answer") for lane in lanes]
     try:
-        while not all(_is_over(lane) for lane in lanes):
+        while running := [process for process in running if not is_over(process)]:
             time.sleep(_POLL_SECONDS)
             yield sum(life["died"] for lane in lanes for life in lane.lives())
     finally:
-        for process in processes:
+        for process in running:
             ended(process)
     for lane in lanes:
         if raised := answered(lane.folder / "answer")[1]:
             raise ChildProcessError(raised)
-
-
-def _is_over(lane: Lane) -> bool:
-    return (lane.folder / "answer").exists()
