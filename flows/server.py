@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -103,15 +104,22 @@ def _answers(address: str) -> bool:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the server when it has taken up what this process still had to tell it."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
     if process.poll() is None:
-        EventsWorker.drain_all(timeout=5)
-        APILogWorker.drain_all(timeout=5)
+        # In a thread of its own: beside an event loop, as in a notebook, Prefect would not wait.
+        drain = threading.Thread(target=_drain, name="drain")
+        drain.start()
+        drain.join()
     process.terminate()
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _drain() -> None:
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=5)
+    APILogWorker.drain_all(timeout=5)
