@@ -45,11 +45,12 @@ def starts_over(parts):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def told_with(module, name, replacement):
+def told_with(module, name, replacement, step):
     sound = getattr(module, name)
     setattr(module, name, replacement)
     with tempfile.TemporaryDirectory() as folder:
-        told = run_kill_test(4, Path(folder), at="features/KEY/parts/PART.json")
+        at = f"{step} drafts/image-features/KEY/parts/PART.json"
+        told = run_kill_test(4, Path(folder), at=at)
     setattr(module, name, sound)
     return told.as_json()
 
@@ -60,9 +61,9 @@ json.dump(
     {
         "code": code,
         "sound": json.loads(printed.getvalue()),
-        "marker first": told_with(storage.drafts, "writing", marker_first),
-        "written in place": told_with(storage.atomic, "write_file", in_place),
-        "starts over": told_with(storage.publishing, "sweep", starts_over),
+        "marker first": told_with(storage.drafts, "writing", marker_first, "rename"),
+        "written in place": told_with(storage.atomic, "write_file", in_place, "write"),
+        "starts over": told_with(storage.publishing, "sweep", starts_over, "rename"),
     },
     sys.stdout,
 )
