@@ -18,8 +18,9 @@ _KEY = re.compile(r"(?P<kind>[a-z][a-z0-9-]*)-v(?P<version>[0-9]+)-(?P<digest>[0
 class Frozen(BaseModel):
     """A value: immutable, hashable, and refusing fields it does not know.
 
-    Presets are read strictly (`conf.load.validate`); Python callers and Prefect's deployments, whose
-    parameters come back as plain JSON values, may give a list for a tuple and text for a path.
+    Presets are read strictly (`conf.load.validate`); Python callers and Prefect's deployments,
+    whose parameters come back as plain JSON values, may give a list for a tuple and text for a
+    path.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
