@@ -75,13 +75,18 @@ def _attributes(prompts: Prompts) -> dict[str, Any]:
 
 
 def open_prompts(store: ArtifactStore, artifact: Artifact) -> Prompts:
-    """Return the prompt set of `artifact` with its features, all parts together."""
+    """Return the prompt set of `artifact` with its features, in the order of its vocabulary."""
     parts = [_read(path) for path in sorted(store.path_of(artifact).glob(f"parts/*/{PROMPTS}"))]
+    words = [word for part in parts for word in part.vocabulary]
+    place = {word: row for row, word in enumerate(words)}
+    vocabulary = store.manifest(artifact.key).recipe["prompts"]["vocabulary"]
+    order = [place[word] for word in vocabulary]  # a part that was remade lies elsewhere
+    texts = np.array([text for part in parts for text in part.texts], dtype=object)
     return replace(
         parts[0],
-        vocabulary=tuple(word for part in parts for word in part.vocabulary),
-        texts=tuple(text for part in parts for text in part.texts),
-        text_features=np.concatenate([part.text_features for part in parts]),
+        vocabulary=tuple(vocabulary),
+        texts=tuple(texts.reshape(len(words), -1)[order].ravel()),
+        text_features=np.concatenate([part.text_features for part in parts])[order],
     )
 
 

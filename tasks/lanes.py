@@ -1,7 +1,10 @@
 """Lanes: threads that each take the next batch through decoding and model, so that both overlap."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 
 def run_lanes(
@@ -15,12 +18,27 @@ def run_lanes(
 
     The first error stops spans that have not begun, and is raised.
     """
-    with ThreadPoolExecutor(lanes, initializer=on_enter, thread_name_prefix="lane") as pool:
-        futures = [pool.submit(work, span) for span in spans]
-        done, pending = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in pending:
-            future.cancel()
-        for future in done:
+    waiting: SimpleQueue[slice] = SimpleQueue()
+    for span in spans:
+        waiting.put(span)
+    failed = threading.Event()
+
+    def taken() -> Iterator[slice]:
+        with suppress(Empty):
+            while not failed.is_set():
+                yield waiting.get_nowait()
+
+    def lane() -> None:
+        try:
+            on_enter()
+            for span in taken():
+                work(span)
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(lanes, thread_name_prefix="lane") as pool:
+        for future in [pool.submit(lane) for _ in range(min(lanes, waiting.qsize()))]:
             future.result()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from conf.keys import ArtifactKey
+from storage.manifest import Manifest
 from storage.parts import PartWriter
 from storage.prompts import Prompts, Scoring, open_prompts, write_prompts
 from storage.store import Artifact, ArtifactStore
@@ -27,6 +28,9 @@ def written(store: ArtifactStore, *parts: Prompts) -> Artifact:
         folder = store.folder(KEY) / "parts" / f"{KEY}.{number:05d}"
         folder.mkdir(parents=True)
         write_prompts(PartWriter(folder), part, "fingerprint")
+    words = sorted(word for part in parts for word in part.vocabulary)
+    recipe = {"prompts": {"vocabulary": words}}
+    Manifest(str(KEY), "", "", recipe, {}, len(words), {}).write(store.folder(KEY))
     return Artifact(kind=KEY.kind, key=str(KEY), rows=len(parts), store=store.uuid)
 
 
@@ -49,7 +53,10 @@ def test_what_it_takes_to_score_is_read_back_as_it_was_written(
     assert read.texts_hash == sent.texts_hash
 
 
-def test_the_words_of_all_parts_are_joined_in_order(store: ArtifactStore) -> None:
-    read = open_prompts(store, written(store, prompts("cat", "horse"), prompts("mouse")))
-    assert read.vocabulary == ("cat", "horse", "mouse")
+def test_words_come_in_the_order_of_the_vocabulary_wherever_their_parts_lie(
+    store: ArtifactStore,
+) -> None:
+    read = open_prompts(store, written(store, prompts("sheep", "mouse"), prompts("cat")))
+    assert read.vocabulary == ("cat", "mouse", "sheep")
+    assert read.texts == ("a photo of cat", "a photo of mouse", "a photo of sheep")
     assert read.text_features[:, 0].tolist() == [3, 5, 5]

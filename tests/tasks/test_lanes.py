@@ -48,7 +48,7 @@ def test_lanes_run_at_the_same_time() -> None:
     run_lanes(work, spans(2, 1), lanes=2, on_enter=nothing)
 
 
-def test_each_lane_enters_once_before_it_works() -> None:
+def test_each_lane_enters_before_it_works() -> None:
     entered: list[int] = []
     worked: list[int] = []
 
@@ -60,7 +60,7 @@ def test_each_lane_enters_once_before_it_works() -> None:
         worked.append(threading.get_ident())
 
     run_lanes(work, spans(20, 1), lanes=3, on_enter=enter)
-    assert len(entered) == len(set(entered)) <= 3
+    assert len(entered) <= 3
     assert threading.get_ident() not in worked
 
 
@@ -98,3 +98,11 @@ def test_tapered_batches_cover_all_rows_in_order(rows: int, size: int, lanes: in
 def test_tapered_batches_are_whole_at_first_and_a_quarter_at_the_end() -> None:
     sizes = [batch.stop - batch.start for batch in tapered(256, 16, lanes=2)]
     assert sizes == [16] * 15 + [8, 4, 4]
+
+
+def test_the_error_of_a_lane_that_cannot_be_entered_is_raised_as_it_was() -> None:
+    def enter() -> None:
+        raise RuntimeError("no such device")
+
+    with pytest.raises(RuntimeError, match="no such device"):
+        run_lanes(lambda span: None, spans(5, 1), lanes=2, on_enter=enter)
