@@ -45,7 +45,7 @@ def write_pooled(
     name: str,
     rows: np.ndarray[Any, Any],
     others: Mapping[str, np.ndarray[Any, Any]],
-    attributes: Mapping[str, str],
+    attributes: Mapping[str, str] | None = None,
 ) -> None:
     """Write `rows` (N, D) in chunks (1024, D) as dataset `name`, and small arrays beside it."""
     chunk = (min(POOLED_CHUNK_ROWS, max(1, len(rows))), rows.shape[1])
@@ -53,7 +53,7 @@ def write_pooled(
         file.create_dataset(name, data=rows, chunks=chunk if len(rows) else None)
         for other, values in others.items():
             file.create_dataset(other, data=values)
-        file.attrs.update(attributes)
+        file.attrs.update(attributes or {})
 
 
 def write_contiguous(path: Path, name: str, rows: np.ndarray[Any, Any]) -> FileSum:
