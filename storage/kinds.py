@@ -40,6 +40,9 @@ class Kind:
     copy_rows: Callable[[Path, Sequence[int], PartWriter], None] | None = None
     """Copies rows, by position, of a sealed part into a new one. Kinds that have it are row-
     wise."""
+    write_bundle: Callable[[ArtifactStore, Artifact, Path], None] | None = None
+    """Writes an artifact as one file, for others, to a path that does not exist: whole or not at
+    all."""
 
     @property
     def row_wise(self) -> bool:

@@ -34,6 +34,7 @@ class ToyEncoder:
     logit_bias = None
     activation = "softmax"
     device = "cpu"
+    token_space = "text"  # for tests of heatmaps, which mean as little as the rest
 
     def __init__(self) -> None:
         self._whole = _projection("whole", 3 * _SIDE_PX * _SIDE_PX)
