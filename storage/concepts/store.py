@@ -1,0 +1,159 @@
+"""A concept store of a run, opened: the view, its sizes checked, and one file of it for others."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from conf.errors import RecipeError
+from storage.atomic import fsync_file, rename, temporary_beside
+from storage.concepts.file import (
+    IDS,
+    LABELS,
+    NAME,
+    POOLED,
+    ROW_DATASETS,
+    TOKENS,
+    Array,
+    attributes,
+    refuse_artifact,
+)
+from storage.concepts.reading import (
+    BatchType,
+    Samples,
+    access_batch,
+    access_sample_by_index,
+    get_template_names,
+    summarize_h5,
+)
+from storage.concepts.rows import RowReader
+from storage.concepts.templates import FeatureType, TemplateFeatures, fetch_template_features
+from storage.errors import DamagedArtifact
+from storage.hdf5 import POOLED_CHUNK_ROWS
+from storage.store import Artifact, ArtifactStore
+
+_COPY_ROWS = {POOLED: 8192, TOKENS: 16}
+
+
+class ConceptStore:
+    """Read access to the view of a concept store; rows are those of the ledger that are ok."""
+
+    def __init__(self, store: ArtifactStore, artifact: Artifact) -> None:
+        self.store, self.artifact = store, artifact
+        self.path = store.path_of(artifact) / NAME
+        folder = self.path.parent
+        if problem := store.manifest(artifact.key).problem(folder, rehash=False):
+            raise DamagedArtifact(
+                f"{artifact.key}: {problem}. `featuremill verify` quarantines it; run the flow "
+                "again to remake it."
+            )
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """The root attributes, JSON parsed."""
+        with h5py.File(self.path, "r") as file:
+            return attributes(file)
+
+    @cached_property
+    def contents(self) -> tuple[str, ...]:
+        """The sha256 of each row's image content."""
+        with h5py.File(self.path, "r") as file:
+            return tuple(bytes(row).hex() for row in file["content_sha256"][:])
+
+    def column(self, name: str) -> Array:
+        """Return a whole column: ids, labels, split, uri, row_id."""
+        with h5py.File(self.path, "r") as file:
+            dataset = file[name]
+            is_text = h5py.check_string_dtype(dataset.dtype)
+            return np.asarray(dataset.asstr()[:] if is_text else dataset[:])
+
+    def features(self, rows: Sequence[int] | slice | None = None) -> Array:
+        """Return pooled features (n, D) float16 of `rows`, by default of all."""
+        return self._read(POOLED, rows)
+
+    def tokens(self, rows: Sequence[int] | slice) -> Array:
+        """Return patch tokens (n, T_img, D') float16 of `rows`."""
+        return self._read(TOKENS, rows)
+
+    def _read(self, name: str, rows: Sequence[int] | slice | None) -> Array:
+        with h5py.File(self.path, "r") as file:
+            if name not in file:
+                raise RecipeError(
+                    f"{self.artifact.key} has no patch tokens. Make it with tokens = true, by a "
+                    "model that has them."
+                )
+            return RowReader(file[name]).read(rows)
+
+    def summary(self) -> dict[str, Any]:
+        """Return shapes, attributes and templates."""
+        return summarize_h5(self.path, show=False)
+
+    def sample(self, index: int) -> dict[str, Any]:
+        """Return one row: id, label, split, features, tokens."""
+        return access_sample_by_index(self.path, index)
+
+    def batch(
+        self, split: str | None, idx: int | slice | Sequence[int], type: BatchType = "cls"
+    ) -> Samples:
+        """Return images of a split by their place in it."""
+        return access_batch(self.path, split, idx, type)
+
+    def template_names(self, prefix: str = "") -> list[str]:
+        """Return the ids of the templates that begin with `prefix`."""
+        return get_template_names(self.path, prefix)
+
+    def templates(
+        self,
+        template: str | None = None,
+        *,
+        concept_list: Sequence[str] | None = None,
+        features: FeatureType = "pooled",
+    ) -> dict[str, TemplateFeatures]:
+        """Return prompts with their features, by template id; see fetch_template_features."""
+        return fetch_template_features(
+            self.path, template, concept_list=concept_list, features=features
+        )
+
+
+def write_bundle(store: ArtifactStore, artifact: Artifact, path: Path) -> None:
+    """Write the store as one self-contained file at `path`, which must not exist.
+
+    It can be appended to by the functions of storage/concepts/writing.py.
+    """
+    refuse_artifact(path)
+    source = ConceptStore(store, artifact)
+    temporary = temporary_beside(path)
+    try:
+        with h5py.File(source.path, "r") as view, h5py.File(temporary, "w") as bundle:
+            for name in view:
+                _copy(view, bundle, name)
+            bundle.attrs.update(dict(view.attrs))
+        fsync_file(temporary)
+        rename(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _copy(view: h5py.File, bundle: h5py.File, name: str) -> None:
+    node = view[name]
+    if name not in (*ROW_DATASETS, TOKENS):
+        view.copy(name, bundle)
+        return
+    shape = node.shape
+    height = 1 if name == TOKENS else POOLED_CHUNK_ROWS
+    copy = bundle.create_dataset(
+        name,
+        shape,
+        node.dtype,
+        chunks=(height, *shape[1:]),
+        maxshape=(None, *shape[1:]),
+        fillvalue={POOLED: np.nan, TOKENS: np.nan, IDS: 0, LABELS: -1}.get(name),
+    )
+    if name not in _COPY_ROWS:
+        copy[:] = node[:]
+        return
+    for start, block in RowReader(node).blocks(_COPY_ROWS[name]):
+        copy[start : start + len(block)] = block

@@ -1,0 +1,365 @@
+"""Writing a concept store of one's own, a plain HDF5 file: images in batches, prompts by template.
+
+Every call leaves the file readable: rows first, then `split_counts`, flushed. A run that was killed
+in between is repaired by `init_file`: rows that no count covers are cut off.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from conf.concepts import is_template_id
+from conf.errors import RecipeError
+from storage.concepts.file import (
+    DEFAULT_SPLIT,
+    IDS,
+    LABELS,
+    NAME,
+    NO_LABEL,
+    POOLED,
+    ROW_DATASETS,
+    SPLIT,
+    TEMPLATES,
+    TEXT,
+    TEXT_POOLED,
+    TEXT_SPANS,
+    TEXT_TOKENS,
+    TEXTS,
+    TOKENS,
+    Array,
+    NotAConceptStore,
+    changing,
+    refuse_artifact,
+    split_counts,
+    texts_hash,
+    texts_of,
+)
+from storage.hdf5 import POOLED_CHUNK_ROWS
+
+VERSION = "1.0"
+_LOGITS = ("logit_scale", "logit_bias", "concept_logit_scale", "concept_logit_bias")
+Metadata = Mapping[str, Any]
+
+
+class OtherModel(RecipeError):
+    """The store holds features of another model."""
+
+
+def now() -> str:
+    """Return the time as the file writes it: YYYY-MM-DD HH:MM:SS, local."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def init_file(
+    path: Path | str = NAME,
+    *,
+    D: int = 1152,
+    T_img: int = 729,
+    token_dim: int | None = None,
+    metadata: Metadata | None = None,
+    fingerprint: str | None = None,
+) -> h5py.File:
+    """Return the concept store at `path` open for writing; it is made where there is none.
+
+    One that is there is reused: missing ids, labels and splits are made anew with their defaults,
+    missing features empty, and rows that a killed run left half written are cut off. `T_img` 0
+    makes a store without patch tokens. `metadata` becomes root attributes, lists and tables as
+    JSON. `token_dim` is the length of a patch token where it is not D. Raises RecipeError for other
+    sizes, OtherModel for another `fingerprint` than the store's, and NotAConceptStore for a file
+    that is something else.
+    """
+    path = Path(path).expanduser()
+    refuse_artifact(path)
+    is_new = not path.exists()
+    try:
+        file = h5py.File(path, "a")
+    except OSError as problem:
+        raise NotAConceptStore(
+            f"{path} cannot be opened as a concept store: {problem}. Name another file, or remove "
+            "this one to begin anew."
+        ) from problem
+    try:
+        if not is_new:
+            _refuse_others(file, D, T_img, fingerprint)
+        _make_missing(file, D, T_img, token_dim or D)
+        _repair(file)
+        _describe(file, D, T_img, metadata or {}, fingerprint)
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _refuse_others(file: h5py.File, dim: int, tokens: int, fingerprint: str | None) -> None:
+    if len(file) and not (set(file) & {*ROW_DATASETS, TEMPLATES}):
+        raise NotAConceptStore(
+            f"{file.filename} is no concept store: it holds {', '.join(sorted(file))}. Nothing was "
+            "changed; name another file."
+        )
+    for name, wanted, axis in ((POOLED, dim, "D"), (TOKENS, tokens, "T_img")):
+        found = int(file[name].shape[1]) if name in file else int(file.attrs.get(axis, wanted))
+        if found != wanted:
+            raise RecipeError(
+                f"{file.filename} has {axis} = {found}, and {axis} = {wanted} was asked for. "
+                "Features of different sizes do not mix: name another file, or ask for "
+                f"{axis} = {found}."
+            )
+    check_model(file, fingerprint)
+
+
+def check_model(file: h5py.File, fingerprint: str | None) -> None:
+    """Raise OtherModel when the store's features are of a model with another fingerprint."""
+    found = file.attrs.get("model_fingerprint")
+    if fingerprint and found and fingerprint != found:
+        raise OtherModel(
+            f"{file.filename} holds features of the model with fingerprint {found[:16]}..., and "
+            f"this model has {fingerprint[:16]}...: their features do not compare. Load the "
+            "store's model, or write to another file. Nothing was changed."
+        )
+
+
+def _make_missing(file: h5py.File, dim: int, tokens: int, token_dim: int) -> None:
+    # Lost features cannot be made up: the store is empty then, and the images are encoded anew.
+    if POOLED not in file:
+        _make(file, POOLED, (0, dim), np.float16, (POOLED_CHUNK_ROWS, dim), np.nan)
+    if tokens and TOKENS not in file:
+        _make(file, TOKENS, (0, tokens, token_dim), np.float16, (1, tokens, token_dim), np.nan)
+    rows = len(file[POOLED])
+    if IDS not in file:
+        _make(file, IDS, (rows,), np.int64, (POOLED_CHUNK_ROWS,), 0)
+        file[IDS][:] = np.arange(rows)
+    if LABELS not in file:
+        _make(file, LABELS, (rows,), np.int64, (POOLED_CHUNK_ROWS,), NO_LABEL)
+    if SPLIT not in file:
+        _make(file, SPLIT, (rows,), TEXT, (POOLED_CHUNK_ROWS,), None)
+        file[SPLIT][:] = [DEFAULT_SPLIT] * rows
+    file.require_group(TEMPLATES)
+
+
+def _make(
+    file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any, chunks: Any, fill: Any
+) -> None:
+    file.create_dataset(
+        name, shape, dtype, chunks=chunks, maxshape=(None, *shape[1:]), fillvalue=fill
+    )
+
+
+def _repair(file: h5py.File) -> None:
+    """Cut off rows that are not in every dataset, or that no count covers."""
+    names = [name for name in (*ROW_DATASETS, TOKENS) if name in file]
+    rows = min(len(file[name]) for name in names)
+    if "split_counts" in file.attrs:
+        rows = min(rows, sum(json.loads(file.attrs["split_counts"]).values()))
+    for name in names:
+        if len(file[name]) != rows:
+            file[name].resize(rows, axis=0)
+    _count(file)
+
+
+def _count(file: h5py.File) -> None:
+    file.attrs["split_counts"] = json.dumps(split_counts(texts_of(file[SPLIT])))
+
+
+def _describe(
+    file: h5py.File, dim: int, tokens: int, metadata: Metadata, fingerprint: str | None
+) -> None:
+    defaults = {"created_at": now(), "version": VERSION}
+    given = {name: attribute(value) for name, value in metadata.items() if value is not None}
+    for name, value in (defaults | given).items():
+        if name in given or name not in file.attrs:
+            file.attrs[name] = value
+    file.attrs["D"], file.attrs["T_img"] = dim, tokens
+    if fingerprint:
+        file.attrs["model_fingerprint"] = fingerprint
+
+
+def attribute(value: Any) -> Any:
+    """Return `value` as an HDF5 attribute: lists and tables become JSON texts."""
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def append_batch(
+    f: h5py.File,
+    *,
+    image_feats: Array,
+    image_token_feats: Array | None,
+    ids: Sequence[int] | Array | None = None,
+    split_names: Sequence[str] | str | None = None,
+    labels: Sequence[int] | Array | None = None,
+) -> int:
+    """Append a batch of images to the open store `f`, and return how many it holds now.
+
+    `image_feats` is (n, D), `image_token_feats` (n, T_img, D), or None for a store without tokens;
+    both are kept as float16. Missing ids go on counting, a missing split is "unspecified", a
+    missing label -1. Raises RecipeError, and changes nothing, when counts or sizes differ.
+    """
+    with changing(f) as file:
+        start = len(file[IDS])
+        batch = _batch(file, image_feats, image_token_feats, ids, split_names, labels, start)
+        stop = start + len(batch[IDS])
+        for name, rows in batch.items():
+            file[name].resize(stop, axis=0)
+            file[name][start:stop] = rows
+        file.flush()
+        _add_counts(file, batch[SPLIT])
+        file.flush()
+    return stop
+
+
+def _add_counts(file: h5py.File, splits: Sequence[str]) -> None:
+    # Counting all splits anew for every batch would make long runs quadratic.
+    before = json.loads(file.attrs["split_counts"]) if "split_counts" in file.attrs else {}
+    for name, count in split_counts(splits).items():
+        before[name] = before.get(name, 0) + count
+    file.attrs["split_counts"] = json.dumps(before)
+
+
+def _batch(
+    file: h5py.File,
+    pooled: Array,
+    tokens: Array | None,
+    ids: Sequence[int] | Array | None,
+    splits: Sequence[str] | str | None,
+    labels: Sequence[int] | Array | None,
+    start: int,
+) -> dict[str, Any]:
+    count = len(pooled)
+    if isinstance(splits, str):
+        splits = [splits] * count
+    batch: dict[str, Any] = {POOLED: _half(pooled, POOLED)}
+    if tokens is not None:
+        batch[TOKENS] = _half(tokens, TOKENS)
+    batch[IDS] = np.asarray(range(start, start + count) if ids is None else ids, np.int64)
+    batch[LABELS] = np.asarray([NO_LABEL] * count if labels is None else labels, np.int64)
+    batch[SPLIT] = [DEFAULT_SPLIT] * count if splits is None else [str(name) for name in splits]
+    _refuse_sizes(file, batch, count)
+    return batch
+
+
+def _half(rows: Array, name: str) -> Array:
+    with np.errstate(over="ignore"):
+        half = np.asarray(rows).astype(np.float16)
+    if not np.isfinite(half).all():
+        raise RecipeError(
+            f"{name} has values that float16 cannot hold (NaN, or beyond 65504). Encode the batch "
+            "in another precision, such as fp32. Nothing was changed."
+        )
+    return half
+
+
+def _refuse_sizes(file: h5py.File, batch: Mapping[str, Any], count: int) -> None:
+    if (TOKENS in file) != (TOKENS in batch):
+        has, got = ("has", "none were") if TOKENS in file else ("has no", "some were")
+        raise RecipeError(
+            f"{file.filename} {has} patch tokens, and {got} given. A store has them for every "
+            "image or for none: init_file(T_img=0) makes one without. Nothing was changed."
+        )
+    for name, rows in batch.items():
+        if len(rows) != count:
+            raise RecipeError(
+                f"{name} has {len(rows)} rows, {POOLED} has {count}: a batch has one of each an "
+                "image. Nothing was changed."
+            )
+        shape = tuple(np.shape(rows)[1:])
+        if shape != file[name].shape[1:]:
+            raise RecipeError(
+                f"{name} has rows of shape {shape}, the store's are {file[name].shape[1:]}: it was "
+                "made for another model. Nothing was changed."
+            )
+
+
+def write_template(
+    f: h5py.File,
+    *,
+    template_id: str,
+    texts: Sequence[str],
+    text_features: Array,
+    text_token_features: Array | None = None,
+    token_spans: Array | None = None,
+    logits: Mapping[str, float | None] | None = None,
+) -> None:
+    """Write the prompts of one template into the open store `f`, over those of the same id.
+
+    `text_features` is (K, D), `text_token_features` (K, T_txt, D) or None, `token_spans` (K, 2):
+    where in its tokens each text names its concept. The model's logit parameters that the group or
+    the root has are kept; `logits` sets them.
+    """
+    with changing(f) as file:
+        _refuse_template(file, template_id, texts, text_features, text_token_features)
+        templates = file[TEMPLATES]
+        kept = _logits_of(templates[template_id]) if template_id in templates else {}
+        given = {name: value for name, value in (logits or {}).items() if value is not None}
+        if template_id in templates:
+            del templates[template_id]
+        group = templates.create_group(template_id)
+        fill_template(group, texts, text_features, text_token_features, token_spans)
+        group.attrs.update(_logits_of(file) | kept | given)
+        file.flush()
+
+
+def fill_template(
+    group: h5py.Group,
+    texts: Sequence[str],
+    features: Array,
+    tokens: Array | None,
+    spans: Array | None,
+) -> None:
+    """Write the datasets and attributes of a template group."""
+    if tokens is not None and spans is not None:
+        group.create_dataset(TEXT_SPANS, data=np.asarray(spans, np.int64))
+    group.create_dataset(TEXT_POOLED, data=np.asarray(features, np.float32))
+    if tokens is not None:
+        group.create_dataset(TEXT_TOKENS, data=np.asarray(tokens, np.float32))
+    group.create_dataset(TEXTS, data=list(texts), dtype=TEXT)
+    group.attrs["K"], group.attrs["D"] = np.shape(features)
+    group.attrs["T_txt"] = -1 if tokens is None else int(np.shape(tokens)[1])
+    group.attrs["texts_hash"] = texts_hash(texts)
+    group.attrs["created_at"] = now()
+
+
+def _logits_of(node: h5py.Group) -> dict[str, float]:
+    return {name: float(node.attrs[name]) for name in _LOGITS if name in node.attrs}
+
+
+def _refuse_template(
+    file: h5py.File, template_id: str, texts: Sequence[str], features: Array, tokens: Array | None
+) -> None:
+    if not is_template_id(template_id):
+        raise RecipeError(
+            f"{template_id!r} names no template: use letters, digits, '_', '-' and '.', such as "
+            "concept_prompts_t01."
+        )
+    if not len(texts):
+        raise RecipeError(f"{template_id} has no texts: a vocabulary of at least one word is due.")
+    dim = int(file[POOLED].shape[1])
+    if np.shape(features) != (len(texts), dim):
+        raise RecipeError(
+            f"{template_id}: text_features are {np.shape(features)}; {len(texts)} texts in this "
+            f"store need {(len(texts), dim)}. Nothing was changed."
+        )
+    if tokens is not None and (np.ndim(tokens) != 3 or len(tokens) != len(texts)):
+        raise RecipeError(
+            f"{template_id}: text_token_features are {np.shape(tokens)}; {len(texts)} texts need "
+            f"({len(texts)}, T_txt, {dim}). Nothing was changed."
+        )
+
+
+def clear_all_templates(f: h5py.File) -> list[str]:
+    """Remove every template of the open store `f`, and return their ids.
+
+    Do this before prompts with another vocabulary are written, or old ids would stay beside them.
+    """
+    with changing(f) as file:
+        names = sorted(file[TEMPLATES])
+        for name in names:
+            del file[TEMPLATES][name]
+        file.flush()
+    return names

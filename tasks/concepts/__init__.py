@@ -1,0 +1,45 @@
+"""The concept store: fill a file of one's own, make the store of a run, and ask either."""
+
+from storage.concepts import (
+    access_batch,
+    access_sample_by_index,
+    append_batch,
+    clear_all_templates,
+    fetch_template_features,
+    get_template_names,
+    init_file,
+    summarize_h5,
+    validate_h5,
+    write_template,
+)
+from tasks.concepts.making import (
+    encode_concept_texts,
+    make_probe,
+    score_images,
+    store_concepts,
+)
+from tasks.concepts.writing import (
+    encode_and_store_image_features,
+    fill_templates,
+    store_prompt_features,
+)
+
+__all__ = [
+    "access_batch",
+    "access_sample_by_index",
+    "append_batch",
+    "clear_all_templates",
+    "encode_and_store_image_features",
+    "encode_concept_texts",
+    "fetch_template_features",
+    "fill_templates",
+    "get_template_names",
+    "init_file",
+    "make_probe",
+    "score_images",
+    "store_concepts",
+    "store_prompt_features",
+    "summarize_h5",
+    "validate_h5",
+    "write_template",
+]
