@@ -1,0 +1,176 @@
+"""`featuremill tokens ASK INDEX ...`: questions to an index over activations."""
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from conf.errors import RecipeError
+from flows.cli import DONE, print_json, runtime_of
+
+if TYPE_CHECKING:
+    from storage.tokens import TokenIndex
+
+HELP = "ask an index over activations: features, their tokens, contexts, reviews, associations"
+
+Answer = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+
+_ASKS = {
+    "features": "the strongest features: count, density, mean, max",
+    "feature": "statistics of FEATURE, with its histogram",
+    "top": "the strongest tokens of FEATURE, in context",
+    "strata": "tokens of FEATURE from every tenth of its values, in context",
+    "reviews": "reviews ranked by FEATURE",
+    "review": "the features of review NAME",
+    "coactive": "the features most often active where FEATURE is, with their lift",
+    "both": "tokens where FEATURE and the one given with --and (not --and-not) are active",
+    "stars": "the features most tied to stars; of FEATURE, how users and businesses differ",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the question, the index, and what is asked of it."""
+    told = "; ".join(f"{ask}: {what}" for ask, what in _ASKS.items())
+    parser.add_argument("ask", choices=_ASKS, help=told)
+    parser.add_argument("index", help="the index: a key, the start of one, or a run's name for it")
+    parser.add_argument("subject", nargs="*", metavar="FEATURE|NAME", help="features, or a review")
+    parser.add_argument("--count", type=int, default=20, help="how many (default: 20)")
+    parser.add_argument("--tokenizer", help="for contexts (default: the one of the index, or gpt2)")
+    parser.add_argument("--one-per-review", action="store_true", help="the best of each review")
+    parser.add_argument("--and", dest="also", type=int, help="with `both`: the other feature")
+    parser.add_argument("--and-not", dest="unless", type=int, help="with `both`: the absent one")
+    parser.add_argument("--within", type=int, default=0, help="with `both`: tokens apart, at most")
+    parser.add_argument("--column", default="stars", help="with `stars`: stars or useful")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the answer."""
+    from storage.open import open_artifact
+    from storage.tokens import TokenIndex
+    from tasks.pages.tables import as_text
+
+    runtime = runtime_of(given)
+    index = open_artifact(given.index, runtime.store)
+    if not isinstance(index, TokenIndex):
+        raise RecipeError(f"{given.index!r} is no index over activations: `featuremill ls` lists.")
+    header, rows = _ANSWERS[given.ask](index, given)
+    if given.json:
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
+    else:
+        print(as_text(header, [tuple(_shown(cell) for cell in row) for row in rows]))
+    return DONE
+
+
+def _shown(cell: Any) -> str:
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def _feature(given: argparse.Namespace) -> int:
+    try:
+        return int(given.subject[0])
+    except (IndexError, ValueError):
+        raise RecipeError(
+            f"`tokens {given.ask}` wants the number of a feature after the index."
+        ) from None
+
+
+def _features(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from tasks.tokens.statistics import feature_table
+
+    return _table(feature_table(index).nlargest(given.count, "count"))
+
+
+def _one_feature(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from tasks.tokens.statistics import feature_table, histogram
+
+    number = _feature(given)
+    facts = feature_table(index, [number]).to_dict("records")[0]
+    rows = [(str(name), value) for name, value in facts.items()]
+    bins = [(f"{low:.3g} to {high:.3g}", n) for low, high, n in histogram(index, number) if n]
+    return ("what", "value"), [*rows, *bins]
+
+
+def _contexts(index: "TokenIndex", given: argparse.Namespace, tokens: Any, values: Any) -> Answer:
+    from tasks.tokens.contexts import contexts_of
+
+    reader = contexts_of(index, runtime_of(given), given.tokenizer)
+    found = [reader.extract_context(int(token)) for token in tokens]
+    rows = [
+        (int(token), float(value), c.review_id, c.position, c.active_token, c.text)
+        if c
+        else (int(token), float(value), "", -1, "", "")
+        for token, value, c in zip(tokens, values, found, strict=True)
+    ]
+    return ("token", "activation", "review", "position", "active token", "text"), rows
+
+
+def _top(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    found = index.ranked(_feature(given), given.count, one_per_review=given.one_per_review)
+    return _contexts(index, given, *found)
+
+
+def _strata(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from tasks.tokens.statistics import strata
+
+    found = strata(index, _feature(given), each=max(1, given.count // 10))
+    header, rows = _contexts(
+        index, given, [t for s in found for t in s.tokens], [v for s in found for v in s.values]
+    )
+    tenths = [stratum.number for stratum in found for _ in stratum.tokens]
+    return ("tenth", *header), [(n, *row) for n, row in zip(tenths, rows, strict=True)]
+
+
+def _reviews(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    return _table(index.reviews_of_feature(_feature(given), given.count))
+
+
+def _review(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    if not given.subject:
+        raise RecipeError("`tokens review` wants the id of a review after the index.")
+    return _table(index.features_of_review(given.subject[0]).head(given.count))
+
+
+def _coactive(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from tasks.tokens.statistics import coactive
+
+    return _table(coactive(index, _feature(given)).head(given.count))
+
+
+def _both(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from tasks.tokens.statistics import tokens_with
+
+    if (given.also is None) == (given.unless is None):
+        raise RecipeError("`tokens both` wants one of --and FEATURE and --and-not FEATURE.")
+    other = given.unless if given.also is None else given.also
+    tokens, values = tokens_with(
+        index, _feature(given), other, absent=given.also is None, within=given.within
+    )
+    return _contexts(index, given, tokens[: given.count], values[: given.count])
+
+
+def _stars(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from tasks.tokens.joins import associations, by_group
+
+    if not given.subject:
+        return _table(associations(index, given.column).head(given.count))
+    groups = [by_group(index, _feature(given), name) for name in ("user_id", "business_id")]
+    tables = [_table(table.head(given.count)) for table in groups]
+    return tables[0][0], [row for _, rows in tables for row in rows]
+
+
+def _table(frame: Any) -> Answer:
+    header = tuple(str(name) for name in frame.columns)
+    rows = [tuple(row.values()) for row in frame.to_dict("records")]
+    return header, rows
+
+
+_ANSWERS: dict[str, Callable[["TokenIndex", argparse.Namespace], Answer]] = {
+    "features": _features,
+    "feature": _one_feature,
+    "top": _top,
+    "strata": _strata,
+    "reviews": _reviews,
+    "review": _review,
+    "coactive": _coactive,
+    "both": _both,
+    "stars": _stars,
+}

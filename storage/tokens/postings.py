@@ -1,0 +1,205 @@
+"""Postings on disk: parts of whole segments, feature by feature, and the index over all parts.
+
+A part holds `tokens.h5`, `values.h5` and `offsets.h5`, each one contiguous array that is mapped
+into memory, and `statistics.h5`. `finish` gathers `index.h5`: per feature, where its entries lie in
+every part, and its statistics.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from storage.drafts import Draft
+from storage.hdf5 import write_contiguous
+from storage.parts import PartWriter
+from storage.steps import step
+from storage.tokens.errors import BadActivations
+
+Array = np.ndarray[Any, Any]
+
+TOKENS, VALUES, OFFSETS, STATISTICS = "tokens.h5", "values.h5", "offsets.h5", "statistics.h5"
+INDEX = "index.h5"
+_TOP_ROWS = 1 << 12
+
+
+@dataclass(frozen=True, eq=False)
+class Postings:
+    """The active entries of a part, feature by feature, in each by token.
+
+    Feature f has the entries offsets[f * segments] to offsets[(f + 1) * segments].
+    """
+
+    segments: int
+    offsets: Array
+    """(n_features * segments + 1,) uint32: where a feature's entries in a segment begin."""
+    tokens: Array
+    """(entries,) uint16: the token, counted from the first of its segment."""
+    values: Array
+    """(entries,) float16 or float32, all > 0."""
+    sums: Array
+    """(n_features,) float64."""
+    squares: Array
+    """(n_features,) float64: the sum of squares."""
+    histogram: Array
+    """(n_features, bins) uint32."""
+    top: Array
+    """(n_features, 64) uint64, value bits << 32 | ~token, best first, 0 for none."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which tokens a part covers, of how many listed features each."""
+
+    first_token: int
+    n_tokens: int
+    k: int
+
+
+def segment_names(n_tokens: int, segment_tokens: int) -> tuple[str, ...]:
+    """Return the row ids of an index over so many tokens."""
+    return tuple(f"segment-{number:06d}" for number in range(-(-n_tokens // segment_tokens)))
+
+
+def segment_number(name: str) -> int:
+    """Return which segment a row id names."""
+    return int(name.removeprefix("segment-"))
+
+
+def write_part(writer: PartWriter, postings: Postings, span: Span, bin_edges: Array) -> None:
+    """Write the four files of a part."""
+    named = ((TOKENS, "token", postings.tokens), (VALUES, "value", postings.values))
+    for file, name, rows in (*named, (OFFSETS, "offset", postings.offsets)):
+        writer.add(file, write_contiguous(writer.folder / file, name, rows))
+    path = writer.folder / STATISTICS
+    with step("write", path), h5py.File(path, "w") as file:
+        for name, rows in _statistics(postings, bin_edges).items():
+            file.create_dataset(name, data=rows)
+        file.attrs.update({**vars(span), "segments": postings.segments})
+
+
+def _statistics(postings: Postings, bin_edges: Array) -> dict[str, Array]:
+    return {
+        "sum": postings.sums,
+        "sum_of_squares": postings.squares,
+        "histogram": postings.histogram,
+        "top": postings.top,
+        "bin_edges": bin_edges,
+    }
+
+
+def map_array(path: Path, name: str) -> Array:
+    """Return the contiguous dataset `name` of `path`, mapped into memory, read-only."""
+    with h5py.File(path, "r") as file:
+        dataset = file[name]
+        shape, kind, offset = dataset.shape, dataset.dtype, dataset.id.get_offset()
+    if not dataset_has_bytes(shape, offset):
+        return np.empty(shape, kind)
+    return np.memmap(path, kind, "r", offset, shape)
+
+
+def dataset_has_bytes(shape: tuple[int, ...], offset: int | None) -> bool:
+    """Whether HDF5 gave a dataset a place in its file."""
+    return offset is not None and all(shape)
+
+
+def finish(draft: Draft) -> None:
+    """Write `index.h5` of all parts: offsets, statistics and the strongest tokens of a feature."""
+    folders = _ordered([draft.parts / name for name in draft.part_rows])
+    recipe = draft.plan["recipe"]
+    path = draft.path / INDEX
+    with step("write", path), h5py.File(path, "w") as file:
+        _write_totals(file, folders)
+        _write_offsets(file, folders, recipe["n_features"])
+        _write_top(file, folders, recipe)
+        file.attrs["n_features"] = recipe["n_features"]
+        file.attrs["values"] = recipe["values"]
+
+
+def _ordered(folders: list[Path]) -> list[tuple[Path, Span, int]]:
+    found = []
+    for folder in folders:
+        with h5py.File(folder / STATISTICS, "r") as file:
+            span = Span(*(int(file.attrs[name]) for name in ("first_token", "n_tokens", "k")))
+            found.append((folder, span, int(file.attrs["segments"])))
+    found.sort(key=lambda part: part[1].first_token)
+    _check_cover(found)
+    return found
+
+
+def _check_cover(parts: list[tuple[Path, Span, int]]) -> None:
+    expected = 0
+    for folder, span, _ in parts:
+        if span.first_token != expected:
+            raise BadActivations(
+                f"{folder.name} begins at token {span.first_token}, not {expected}: segments are "
+                "missing. Remove the draft and run again."
+            )
+        expected += span.n_tokens
+
+
+def _write_totals(file: h5py.File, parts: list[tuple[Path, Span, int]]) -> None:
+    totals: dict[str, Array] = {}
+    for folder, _, _ in parts:
+        with h5py.File(folder / STATISTICS, "r") as part:
+            for name in ("sum", "sum_of_squares", "histogram"):
+                rows = part[name][:]
+                wide = rows.astype(np.int64) if rows.dtype.kind == "u" else rows
+                totals[name] = totals[name] + wide if name in totals else wide
+            edges = part["bin_edges"][:]
+    for name, rows in totals.items():
+        file.create_dataset(name, data=rows)
+    file.create_dataset("count", data=totals["histogram"].sum(axis=1))
+    file.create_dataset("bin_edges", data=edges)
+    spans = [span for _, span, _ in parts]
+    file.create_dataset("part_first_token", data=[span.first_token for span in spans])
+    file.create_dataset("part_segments", data=[segments for *_, segments in parts])
+    names = np.array([folder.name.encode() for folder, *_ in parts])
+    file.create_dataset("part_name", data=names)
+    file.attrs["n_tokens"] = sum(span.n_tokens for span in spans)
+    file.attrs["k"] = spans[0].k
+
+
+def _write_offsets(file: h5py.File, parts: list[tuple[Path, Span, int]], n_features: int) -> None:
+    """Write `offsets` (n_features, segments + parts): of each part all segments' first entries and
+    the end of the last."""
+    width = sum(segments + 1 for *_, segments in parts)
+    out = np.empty((n_features, width), np.uint32)
+    column = 0
+    for folder, _, segments in parts:
+        offsets = map_array(folder / OFFSETS, "offset")
+        out[:, column : column + segments] = offsets[:-1].reshape(n_features, segments)
+        out[:, column + segments] = offsets[segments::segments]
+        column += segments + 1
+    file.create_dataset("offsets", data=out)
+
+
+def _write_top(
+    file: h5py.File, parts: list[tuple[Path, Span, int]], recipe: dict[str, Any]
+) -> None:
+    n_features = recipe["n_features"]
+    best: Array | None = None
+    for folder, _, _ in parts:
+        with h5py.File(folder / STATISTICS, "r") as part:
+            top = part["top"][:]
+        best = top if best is None else _better(best, top)
+    assert best is not None
+    kind = np.uint16 if recipe["values"] == "f16" else np.uint32
+    bits = (best >> np.uint64(32)).astype(kind)
+    values = bits.view(np.float16 if kind is np.uint16 else np.float32).astype(np.float32)
+    file.create_dataset("top_value", data=values)
+    tokens = (np.uint64(0xFFFFFFFF) - (best & np.uint64(0xFFFFFFFF))).astype(np.uint32)
+    file.create_dataset("top_token", data=np.where(best == 0, np.uint32(0), tokens))
+    file.create_dataset("max", data=values[:, 0] if n_features else values)
+
+
+def _better(first: Array, second: Array) -> Array:
+    out = np.empty_like(first)
+    for start in range(0, len(first), _TOP_ROWS):
+        rows = slice(start, start + _TOP_ROWS)
+        both = np.concatenate([first[rows], second[rows]], axis=1)
+        both.sort(axis=1)
+        out[rows] = both[:, : first.shape[1] - 1 : -1]
+    return out

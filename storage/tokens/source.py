@@ -1,0 +1,147 @@
+"""The seed's activation file: sparse activations by token, opened with every check on its form."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from storage.tokens.errors import BadActivations
+
+Array = np.ndarray[Any, Any]
+
+_DATASETS = ("z_idx", "z_val", "rev_idx", "review_ids_unique")
+
+
+@dataclass(frozen=True)
+class Activations:
+    """An open activation file whose datasets fit one another; values are checked as they are
+    read."""
+
+    path: Path
+    file: h5py.File
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens the file has."""
+        return int(self.file["z_idx"].shape[0])
+
+    @property
+    def k(self) -> int:
+        """How many features are listed for a token."""
+        return int(self.file["z_idx"].shape[1])
+
+    def review_ids(self) -> Array:
+        """Return the ids of the reviews, bytes as the file has them, in its order."""
+        return as_bytes(self.file["review_ids_unique"][:])
+
+    def token_reviews(self, start: int, stop: int) -> Array:
+        """Return the review ids of the tokens from `start` to `stop`, as fixed-width bytes."""
+        return as_bytes(self.file["rev_idx"][start:stop])
+
+    def read(self, start: int, stop: int) -> tuple[Array, Array]:
+        """Return the features (n, k) int32 and the values (n, k) float32 of a range of tokens.
+
+        An index that int32 cannot hold becomes -1, a value that float32 cannot hold infinite: both
+        are refused by whoever looks at them.
+        """
+        return _as_int32(self._rows("z_idx", start, stop)), _as_float32(
+            self._rows("z_val", start, stop)
+        )
+
+    def _rows(self, name: str, start: int, stop: int) -> Array:
+        dataset = self.file[name]
+        out = np.empty((stop - start, self.k), dataset.dtype)
+        try:
+            if out.size:
+                dataset.read_direct(out, np.s_[start:stop])
+        except OSError as problem:
+            raise BadActivations(
+                f"{self.path}: {name} cannot be read at tokens {start} to {stop} ({problem}). The "
+                "file is damaged or cut; fetch it again."
+            ) from problem
+        return out
+
+
+@contextmanager
+def open_activations(path: Path) -> Iterator[Activations]:
+    """Yield the activation file at `path`; raises BadActivations for a wrong form."""
+    with _open(path) as file:
+        _check_datasets(path, file)
+        _check_shapes(path, file)
+        yield Activations(path, file)
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise BadActivations(f"There is no activation file {path}. Set files.activations.")
+    try:
+        return h5py.File(path, "r")
+    except OSError as problem:
+        raise BadActivations(
+            f"{path} is not a whole HDF5 file ({problem}). It was cut or is of another format; "
+            "fetch it again, or set files.activations to the file with z_idx and z_val."
+        ) from problem
+
+
+def _check_datasets(path: Path, file: h5py.File) -> None:
+    missing = [n for n in _DATASETS if not isinstance(file.get(n), h5py.Dataset)]
+    if missing:
+        raise BadActivations(
+            f"{path} lacks {', '.join(missing)}; it has {', '.join(file) or 'nothing'}. An "
+            f"activation file has {', '.join(_DATASETS)}."
+        )
+    if any(h5py.check_vlen_dtype(file[name].dtype) for name in ("z_idx", "z_val")):
+        raise BadActivations(
+            f"{path}: k is not constant: z_idx or z_val holds rows of varying length. Write "
+            "(n_tokens, k) arrays; pad short rows with the value 0."
+        )
+    if file["z_idx"].dtype.kind not in "iu" or file["z_val"].dtype.kind != "f":
+        raise BadActivations(
+            f"{path}: z_idx is {file['z_idx'].dtype} and z_val {file['z_val'].dtype}; integers and "
+            "floats are needed. Are the two swapped?"
+        )
+
+
+def _check_shapes(path: Path, file: h5py.File) -> None:
+    features, values, reviews = (file[name].shape for name in ("z_idx", "z_val", "rev_idx"))
+    if len(features) != 2 or features != values:
+        raise BadActivations(
+            f"{path}: z_idx is {features} and z_val {values}; both must be (n_tokens, k)."
+        )
+    if reviews != features[:1]:
+        hint = "z_idx looks transposed" if reviews == features[1:] else "one of them is cut"
+        raise BadActivations(
+            f"{path}: z_idx is {features}, but rev_idx is {reviews}, not ({features[0]},): {hint}."
+        )
+    if not features[1] or features[0] >= 1 << 32:
+        raise BadActivations(f"{path}: z_idx is {features}; 1 to 2^32 tokens and a k are needed.")
+
+
+def as_bytes(ids: Array) -> Array:
+    """Return `ids`, bytes or text, as fixed-width bytes (UTF-8)."""
+    if ids.dtype.kind == "S":
+        return ids
+    found = [i if isinstance(i, bytes) else str(i).encode() for i in ids.tolist()]
+    return np.array(found, dtype=np.bytes_) if found else np.empty(0, "S1")
+
+
+def _as_int32(indices: Array) -> Array:
+    if indices.dtype == np.int32:
+        return indices
+    if indices.dtype.itemsize >= 4:
+        indices = np.where((indices >= 0) & (indices < 1 << 31), indices, -1)
+    return indices.astype(np.int32)
+
+
+def _as_float32(values: Array) -> Array:
+    if values.dtype == np.float32:
+        return values
+    with np.errstate(over="ignore"):
+        narrowed: Array = values.astype(np.float32)
+    lost = (narrowed == 0) & (values > 0)  # active is decided by what the file says
+    narrowed[lost] = np.finfo(np.float32).smallest_subnormal
+    return narrowed

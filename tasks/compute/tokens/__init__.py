@@ -1,0 +1,1 @@
+"""Pure arrays of tokens and features: sorting, statistics, associations, contexts."""

@@ -1,0 +1,140 @@
+"""Postings of a part: the entries of its segments, feature by feature, with their statistics."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int32, Int64, Shaped, UInt, UInt16, UInt32, UInt64
+
+SEGMENT_TOKENS = 1 << 16
+_LARGEST_HALF = 0x477FEFFF  # the float32 below which a value rounds to a finite float16
+_LARGEST_FLOAT = 0x7F7FFFFF
+
+
+class BadEntry(ValueError):
+    """An entry cannot be indexed: which token, and why."""
+
+    def __init__(self, fault: int, token: int) -> None:
+        super().__init__(fault, token)
+        self.fault, self.token = fault, token
+
+
+@dataclass(frozen=True, eq=False)
+class Postings:
+    """The active entries of a part, feature by feature, in each by token.
+
+    Feature f has the entries offsets[f * segments] to offsets[(f + 1) * segments].
+    """
+
+    segments: int
+    offsets: UInt32[np.ndarray, " runs"]
+    """(n_features * segments + 1,) uint32: where a feature's entries in a segment begin."""
+    tokens: UInt16[np.ndarray, " entries"]
+    """(entries,) uint16: the token, counted from the first of its segment."""
+    values: Float[np.ndarray, " entries"]
+    """(entries,) float16 or float32, all > 0."""
+    sums: Float64[np.ndarray, " features"]
+    """(n_features,) float64."""
+    squares: Float64[np.ndarray, " features"]
+    """(n_features,) float64: the sum of squares."""
+    histogram: UInt32[np.ndarray, "features bins"]
+    """(n_features, 64) uint32, of the bins of `bin_edges`."""
+    top: UInt64[np.ndarray, "features best"]
+    """(n_features, 64) uint64, value bits << 32 | ~token, best first, 0 for none."""
+
+
+def build_postings(
+    segments: Iterable[tuple[Int32[np.ndarray, "_ k"], Float32[np.ndarray, "_ k"]]],
+    *,
+    count: int,
+    n_features: int,
+    k: int,
+    first_token: int,
+    values: Literal["f16", "f32"],
+) -> Postings:
+    """Return the postings of `count` segments of at most 65,536 tokens.
+
+    Each is (features (n, k) int32, values (n, k) float32); all but the last are full. Raises
+    BadEntry.
+    """
+    from tasks.compute.tokens.kernels import merge
+
+    is_half = values == "f16"
+    packed = np.empty(count * SEGMENT_TOKENS * k, np.uint32 if is_half else np.uint64)
+    starts = np.zeros((count, n_features + 1), np.int64)
+    for number, (features, given) in enumerate(segments):
+        place = first_token + number * SEGMENT_TOKENS
+        begin = int(starts[number - 1, -1]) if number else 0
+        _sort(features, given, begin, starts[number], packed, is_half=is_half, first_token=place)
+    entries = int(starts[-1, -1])
+    offsets = np.empty(n_features * count + 1, np.uint32)
+    tokens = np.empty(entries, np.uint16)
+    bits = np.empty(entries, np.uint16 if is_half else np.uint32)
+    merge(packed, starts, offsets, tokens, bits)
+    del packed
+    return _described(count, offsets, tokens, bits, n_features, first_token)
+
+
+def _sort(
+    features: Int32[np.ndarray, "n k"],
+    given: Float32[np.ndarray, "n k"],
+    begin: int,
+    starts: Int64[np.ndarray, " _"],
+    packed: UInt[np.ndarray, " _"],
+    *,
+    is_half: bool,
+    first_token: int,
+) -> None:
+    from tasks.compute.tokens.kernels import DUPLICATE, count, scatter
+
+    bits = given.view(np.int32)
+    counts = np.zeros(len(starts) - 1, np.uint32)
+    fault, token = count(features, bits, _LARGEST_HALF if is_half else _LARGEST_FLOAT, counts)
+    if fault:
+        raise BadEntry(fault, first_token + token)
+    starts[0] = begin
+    np.cumsum(counts, out=starts[1:])
+    starts[1:] += begin
+    token = scatter(features, bits, starts[:-1] << 17, is_half, packed)
+    if token >= 0:
+        raise BadEntry(DUPLICATE, first_token + token)
+
+
+def _described(
+    segments: int,
+    offsets: UInt32[np.ndarray, " _"],
+    tokens: UInt16[np.ndarray, " n"],
+    bits: UInt[np.ndarray, " n"],
+    n_features: int,
+    first_token: int,
+) -> Postings:
+    from tasks.compute.tokens.kernels import BINS, TOP, bin_edges, strongest
+
+    sums, squares = np.empty(n_features), np.empty(n_features)
+    histogram = np.zeros((n_features, BINS), np.uint32)
+    describe(offsets[::segments], bits, sums, squares, histogram)
+    top = np.zeros((n_features, TOP), np.uint64)
+    kind = np.float16 if bits.dtype == np.uint16 else np.float32
+    with np.errstate(over="ignore"):  # float16 ends where the last bins begin
+        lowest = bin_edges()[:-1].astype(kind).view(bits.dtype)
+    strongest(offsets, segments, tokens, bits, first_token, lowest, histogram, top)
+    top.sort(axis=1)
+    values = bits.view(kind)
+    return Postings(segments, offsets, tokens, values, sums, squares, histogram, top[:, ::-1])
+
+
+def describe(
+    offsets: Shaped[np.ndarray, " _"],
+    bits: UInt[np.ndarray, " _"],
+    sums: Float64[np.ndarray, " features"],
+    squares: Float64[np.ndarray, " features"],
+    histogram: UInt32[np.ndarray, "features bins"],
+) -> None:
+    """Fill sum, sum of squares and histogram of each feature's values; see `kernels.statistics`."""
+    from tasks.compute.tokens.kernels import half_table, statistics, statistics_f32
+
+    if bits.dtype == np.uint16:
+        statistics(offsets, bits, half_table(), sums, squares, histogram)
+    else:
+        statistics_f32(offsets, bits, bits.view(np.float32), sums, squares, histogram)

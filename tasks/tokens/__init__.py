@@ -1,0 +1,5 @@
+"""Tokens: reviews, an index of activations, and the making of activations."""
+
+from tasks.tokens.indexing import index_part, keep_reviews
+
+__all__ = ["index_part", "keep_reviews"]

@@ -1,0 +1,111 @@
+"""Indexing: reviews are kept, activations are turned from token-major to feature-major."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conf.runtime import Runtime
+from conf.tokens import SEGMENT_TOKENS, FilesSource, IndexRecipe, ReviewsRecipe
+from storage.store import Artifact, ArtifactStore
+from storage.tokens.errors import BadActivations
+from storage.tokens.npz import read_arrays
+from storage.tokens.positions import map_positions
+from storage.tokens.postings import Postings, Span, segment_number, write_part
+from storage.tokens.reviews import review_frame, write_reviews
+from storage.tokens.source import Activations, open_activations
+from tasks.checkpoint import check_not_stopped, part_task
+from tasks.compute.tokens.postings import BadEntry, build_postings
+from tasks.progress import advance
+from tasks.tokens.tokenizers import TextTokenizer, check_counts
+
+_FAULTS = {
+    1: "lists a feature that is out of range, the autoencoder has {n_features} (0 to {last}): is "
+    "n_features right?",
+    2: "has a value that is not finite",
+    3: 'has a value too large for float16 (65,504): set values = "f32"',
+    4: "lists a feature twice, with a value that the first hides: the file is ambiguous",
+}
+
+
+@part_task
+def keep_reviews(
+    recipe: ReviewsRecipe,
+    *,
+    part: str,
+    files: FilesSource,
+    tokenizer: str | None,
+    runtime: Runtime,
+) -> int:
+    """Seal the reviews and the position map of `files`, and return how many reviews there are.
+
+    With a tokenizer every review's text is tokenized and its count compared with the file's.
+    """
+    check_not_stopped()
+    draft = ArtifactStore(runtime.store).open_draft(recipe.key())
+    with open_activations(files.activations) as source:
+        positions = map_positions(source)
+        frame = review_frame(read_arrays(files.metadata), source.review_ids(), files.metadata)
+    if tokenizer:
+        found = TextTokenizer.load(tokenizer, runtime.models)
+        check_counts(found, frame["review_id"], frame["full_text"], positions.lengths)
+    with draft.write_part(part) as writer:
+        write_reviews(writer, frame, positions)
+    return len(frame)
+
+
+@part_task
+def index_part(
+    recipe: IndexRecipe, reviews: Artifact, *, part: str, activations: Path, runtime: Runtime
+) -> int:
+    """Seal the postings of the segments of `part`, and return how many segments those are."""
+    check_not_stopped()
+    from tasks.compute.tokens.kernels import bin_edges
+
+    store = ArtifactStore(runtime.store)
+    draft = store.open_draft(recipe.key(reviews=store.key_of(reviews)))
+    numbers = [segment_number(name) for name in draft.rows_of(part)]
+    first = numbers[0] * SEGMENT_TOKENS
+    with open_activations(activations) as source, draft.write_part(part) as writer:
+        stop = min((numbers[-1] + 1) * SEGMENT_TOKENS, source.n_tokens)
+        segments = _segments(source, first, stop, name=str(draft.key))
+        try:
+            postings = build_postings(
+                segments,
+                count=len(numbers),
+                n_features=recipe.n_features,
+                k=source.k,
+                first_token=first,
+                values=recipe.values,
+            )
+        except BadEntry as bad:
+            raise _explained(bad, activations, source, recipe) from bad
+        write_part(
+            writer, Postings(**vars(postings)), Span(first, stop - first, source.k), bin_edges()
+        )
+    return len(numbers)
+
+
+def _segments(
+    source: Activations, first: int, stop: int, name: str
+) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    for start in range(first, stop, SEGMENT_TOKENS):
+        yield source.read(start, min(start + SEGMENT_TOKENS, stop))
+        advance(name, 1)
+
+
+def _explained(
+    bad: BadEntry, path: Path, source: Activations, recipe: IndexRecipe
+) -> BadActivations:
+    features, values = source.read(bad.token, bad.token + 1)
+    fault = _FAULTS[bad.fault].format(n_features=recipe.n_features, last=recipe.n_features - 1)
+    return BadActivations(
+        f"{path}: token {bad.token} {fault}. Its features are {_some(features[0])}, its values "
+        f"{_some(values[0])}. Nothing is published."
+    )
+
+
+def _some(values: np.ndarray[Any, Any]) -> str:
+    shown = ", ".join(f"{value:g}" for value in values[:40].tolist())
+    return f"[{shown}{', ...' if len(values) > 40 else ''}]"

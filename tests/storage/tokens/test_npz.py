@@ -1,0 +1,100 @@
+"""The metadata archive: texts and numbers come back, and nothing that a pickle says is run."""
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storage.tokens.errors import BadActivations
+from storage.tokens.npz import read_arrays
+
+
+def saved(folder: Path, **arrays: Any) -> Path:
+    path = folder / "metadata.npz"
+    np.savez(path, allow_pickle=True, **arrays)
+    return path
+
+
+def test_object_arrays_of_text_bytes_and_numbers_are_read(tmp_path: Path) -> None:
+    given = {
+        "texts": np.array(["Qué rico", "", "bien"], dtype=object),
+        "ids": np.array([b"a", b"b", b"c"], dtype=object),
+        "stars": np.array([5, 1, 3]),
+        "mixed": np.array([1, 2.5, None], dtype=object),
+        "numpy": np.array([np.int64(3), np.float32(0.5), np.str_("x")], dtype=object),
+        "plain": np.array(["ab", "c", "d"]),
+    }
+    found = read_arrays(saved(tmp_path, **given))
+    assert found.keys() == given.keys()
+    for name, values in given.items():
+        assert found[name].tolist() == values.tolist()
+
+
+class Evil:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (self.command,)
+
+
+def with_payload(folder: Path, payload: bytes) -> Path:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "|O", "fortran_order": False, "shape": (1,)}
+    )
+    path = folder / "metadata.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("texts.npy", head.getvalue() + payload)
+    return path
+
+
+def test_a_hostile_pickle_raises_and_runs_nothing(tmp_path: Path) -> None:
+    trace = tmp_path / "it-ran"
+    given = np.array([Evil(f"touch {trace}")], dtype=object)
+    with pytest.raises(BadActivations, match=r"it asks for (posix|nt)\.system. Nothing of it was"):
+        read_arrays(saved(tmp_path, texts=given))
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "called",
+    [b"cbuiltins\neval\n", b"cnumpy\nload\n", b"cnumpy.core.multiarray\nfromfile\n",
+     b"cnumpy\nndarray.tofile\n", b"ccopyreg\n_reconstructor\n"],
+)  # fmt: skip
+def test_no_other_name_can_be_asked_for(tmp_path: Path, called: bytes) -> None:
+    with pytest.raises(BadActivations, match="it asks for"):
+        read_arrays(with_payload(tmp_path, called + b"."))
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1], object])
+def test_other_objects_are_refused(tmp_path: Path, value: Any) -> None:
+    given = np.empty(1, dtype=object)
+    given[0] = value
+    with pytest.raises(BadActivations):
+        read_arrays(saved(tmp_path, texts=given))
+
+
+@pytest.mark.parametrize("payload", [b"", b"garbage", pickle.dumps([1])])
+def test_what_is_no_array_is_refused(tmp_path: Path, payload: bytes) -> None:
+    with pytest.raises(BadActivations):
+        read_arrays(with_payload(tmp_path, payload))
+
+
+def test_a_cut_archive_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, stars=np.arange(1000))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BadActivations, match="not a whole NPZ archive"):
+        read_arrays(path)
+
+
+def test_a_missing_archive_says_which_setting_to_look_at(tmp_path: Path) -> None:
+    with pytest.raises(BadActivations, match=r"no metadata file .* Set files\.metadata"):
+        read_arrays(tmp_path / "none.npz")
