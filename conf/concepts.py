@@ -17,7 +17,7 @@ OWN_ATTRIBUTES = frozenset(
         "D", "T_img", "created_at", "version", "split_counts", "logit_scale", "logit_bias",
         "concept_logit_scale", "concept_logit_bias", "label_texts", "prompt_temp_for_labels",
         "concept_texts", "prompt_temp_for_concepts", "activation", "model_fingerprint",
-        "token_space", "artifact",
+        "token_space", "token_grid", "artifact",
     }
 )  # fmt: skip
 """Root attributes that the store itself writes; `metadata` may not name them."""

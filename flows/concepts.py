@@ -25,7 +25,7 @@ from storage.concepts.view import inputs_of, part_rows
 from storage.drafts import Making
 from storage.images import ImageFeatures
 from storage.store import Artifact
-from tasks.concepts import encode_concept_texts, make_probe, score_images, store_concepts
+from tasks.concepts.making import encode_concept_texts, make_probe, score_images, store_concepts
 from tasks.pages.concepts import best_rows, probe_rows
 
 
@@ -67,7 +67,12 @@ def make_store(run: Run, preset: Preset, prefix: str = "") -> Artifact:
     inputs = inputs_of(run.store.key_of(dataset), run.store.key_of(images), keys, text_key)
     rows = part_rows(ImageFeatures(run.store, images), tokens=preset.tokens)
     wanted = ConceptRecipe(concepts=preset.concepts, labels=preset.labels, metadata=preset.metadata)
-    made = {"images": len(ledger.contents), "random_weights": model.is_random}
+    made = {
+        "images": len(ledger.contents),
+        "random_weights": model.is_random,
+        # Where heatmaps find the pictures again; it decides nothing.
+        "source": preset.source.model_dump(mode="json"),
+    }
     return run.make(
         f"{prefix}concepts", Making(wanted, inputs, rows), store_concepts,
         dataset, images, prompts, texts, made=made,

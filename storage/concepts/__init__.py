@@ -17,7 +17,7 @@ from storage.concepts.reading import (
 )
 from storage.concepts.rows import RowReader
 from storage.concepts.scores import ConceptScores
-from storage.concepts.store import ConceptStore
+from storage.concepts.store import ConceptFile, ConceptStore
 from storage.concepts.templates import (
     TemplateFeatures,
     UnmatchedConcept,
@@ -33,6 +33,7 @@ from storage.concepts.writing import (
 
 __all__ = [
     "KINDS",
+    "ConceptFile",
     "ConceptScores",
     "ConceptStore",
     "InvalidConceptStore",

@@ -1,6 +1,6 @@
 """A concept store of a run, opened: the view, its sizes checked, and one file of it for others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from conf.errors import RecipeError
+from conf.errors import RecipeError, did_you_mean
 from storage.atomic import fsync_file, rename, temporary_beside
 from storage.concepts.file import (
     IDS,
@@ -19,6 +19,7 @@ from storage.concepts.file import (
     TOKENS,
     Array,
     attributes,
+    reading,
     refuse_artifact,
 )
 from storage.concepts.reading import (
@@ -38,18 +39,14 @@ from storage.store import Artifact, ArtifactStore
 _COPY_ROWS = {POOLED: 8192, TOKENS: 16}
 
 
-class ConceptStore:
-    """Read access to the view of a concept store; rows are those of the ledger that are ok."""
+class ConceptFile:
+    """Read access to a concept store: a view, a bundle, or a file of one's own."""
 
-    def __init__(self, store: ArtifactStore, artifact: Artifact) -> None:
-        self.store, self.artifact = store, artifact
-        self.path = store.path_of(artifact) / NAME
-        folder = self.path.parent
-        if problem := store.manifest(artifact.key).problem(folder, rehash=False):
-            raise DamagedArtifact(
-                f"{artifact.key}: {problem}. `featuremill verify` quarantines it; run the flow "
-                "again to remake it."
-            )
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).expanduser()
+        self.name = str(path)
+        with reading(self.path):
+            pass
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -57,11 +54,44 @@ class ConceptStore:
         with h5py.File(self.path, "r") as file:
             return attributes(file)
 
+    def __len__(self) -> int:
+        with h5py.File(self.path, "r") as file:
+            return len(file[IDS])
+
     @cached_property
     def contents(self) -> tuple[str, ...]:
-        """The sha256 of each row's image content."""
+        """The sha256 of each row's image content; raises RecipeError for a file without them."""
         with h5py.File(self.path, "r") as file:
+            if "content_sha256" not in file:
+                raise RecipeError(
+                    f"{self.name} does not say which contents its images had: it was filled "
+                    "batch by batch. A store made by a run says so."
+                )
             return tuple(bytes(row).hex() for row in file["content_sha256"][:])
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What people call each row: its uri, or its id where there is none."""
+        with h5py.File(self.path, "r") as file:
+            if "uri" in file:
+                return [str(name) for name in file["uri"].asstr()[:]]
+            return [str(number) for number in file[IDS][:]]
+
+    def row_named(self, name: str) -> int:
+        """Return the row of a uri or, for digits only, the row of that number."""
+        if name in self.names:
+            return self.names.index(name)
+        if name.isdecimal() and int(name) < len(self):
+            return int(name)
+        raise RecipeError(
+            f"{self.name} has no image {name!r}. {did_you_mean(name, self.names[:10000])} A row's "
+            f"number, from 0 to {len(self) - 1}, will do too."
+        )
+
+    def blocks(self, rows: int = 8192) -> Iterator[tuple[int, Array]]:
+        """Yield (first row, pooled features) of all rows, block by block."""
+        with h5py.File(self.path, "r") as file:
+            yield from RowReader(file[POOLED]).blocks(rows)
 
     def column(self, name: str) -> Array:
         """Return a whole column: ids, labels, split, uri, row_id."""
@@ -70,7 +100,7 @@ class ConceptStore:
             is_text = h5py.check_string_dtype(dataset.dtype)
             return np.asarray(dataset.asstr()[:] if is_text else dataset[:])
 
-    def features(self, rows: Sequence[int] | slice | None = None) -> Array:
+    def features(self, rows: Sequence[int] | slice | range | None = None) -> Array:
         """Return pooled features (n, D) float16 of `rows`, by default of all."""
         return self._read(POOLED, rows)
 
@@ -78,11 +108,11 @@ class ConceptStore:
         """Return patch tokens (n, T_img, D') float16 of `rows`."""
         return self._read(TOKENS, rows)
 
-    def _read(self, name: str, rows: Sequence[int] | slice | None) -> Array:
+    def _read(self, name: str, rows: Sequence[int] | slice | range | None) -> Array:
         with h5py.File(self.path, "r") as file:
             if name not in file:
                 raise RecipeError(
-                    f"{self.artifact.key} has no patch tokens. Make it with tokens = true, by a "
+                    f"{self.name} has no patch tokens. Make it with tokens = true, by a "
                     "model that has them."
                 )
             return RowReader(file[name]).read(rows)
@@ -116,6 +146,21 @@ class ConceptStore:
         return fetch_template_features(
             self.path, template, concept_list=concept_list, features=features
         )
+
+
+class ConceptStore(ConceptFile):
+    """The view of a concept store that a run made; rows are those of the ledger that are ok."""
+
+    def __init__(self, store: ArtifactStore, artifact: Artifact) -> None:
+        self.store, self.artifact = store, artifact
+        folder = store.path_of(artifact)
+        if problem := store.manifest(artifact.key).problem(folder, rehash=False):
+            raise DamagedArtifact(
+                f"{artifact.key}: {problem}. `featuremill verify` quarantines it; run the flow "
+                "again to remake it."
+            )
+        super().__init__(folder / NAME)
+        self.name = artifact.key
 
 
 def write_bundle(store: ArtifactStore, artifact: Artifact, path: Path) -> None:

@@ -26,6 +26,8 @@ class ConceptTexts:
     """ "text": patch tokens are in the space of texts; "projected": `projection` puts them there;
     "none": nothing does (a tower that pools by attention)."""
     fingerprint: str
+    grid: str = "image"
+    """Which part of the image the patches tile: "image" or "center"."""
     tokens: Array | None = None
     """(K, T_txt, D) float32."""
     spans: Array | None = None
@@ -54,6 +56,7 @@ def write_texts(writer: PartWriter, texts: ConceptTexts) -> None:
             if array is not None:
                 file[name] = array
         file.attrs["token_space"] = texts.token_space
+        file.attrs["token_grid"] = texts.grid
         file.attrs["model_fingerprint"] = texts.fingerprint
         file.attrs.update({name: value for name, value in logits.items() if value is not None})
 
@@ -76,6 +79,7 @@ def _read(store: ArtifactStore, artifact: Artifact) -> Iterator[ConceptTexts]:
                 path.name.removesuffix(_SUFFIX),
                 said["token_space"],
                 said["model_fingerprint"],
+                said["token_grid"],
                 *arrays,
                 *(None if value is None else float(value) for value in logits),
             )

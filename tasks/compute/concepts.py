@@ -1,6 +1,6 @@
 """Scores, neighbours and heatmaps of concepts, and the linear probe on them: arrays only."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -92,21 +92,24 @@ def _units(block: Shaped[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows d
 
 
 def near_pairs(
-    features: Shaped[np.ndarray, "rows dim"],
+    read: Callable[[range], Shaped[np.ndarray, "rows dim"]],
     groups: Int64[np.ndarray, " rows"],
     least: float,
-    block: int = 2048,
+    block: int = 4096,
 ) -> Iterator[tuple[int, int, float]]:
-    """Yield (row, later row, cosine) of rows in different `groups` whose cosine is `least` or
-    more."""
-    units = _units(features)
-    for start in range(0, len(units), block):
-        for other in range(start, len(units), block):
-            cosines = units[start : start + block] @ units[other : other + block].T
-            found = np.argwhere(cosines >= least)
-            for one, two in (found + np.array([start, other])).tolist():
-                if one < two and groups[one] != groups[two]:
-                    yield one, two, float(cosines[one - start, two - other])
+    """Yield (row, later row, cosine) of rows in different `groups` whose cosine is `least` or more.
+
+    `read` gives the features of a range of rows; two blocks of them are held at once.
+    """
+    spans = [range(at, min(at + block, len(groups))) for at in range(0, len(groups), block)]
+    for place, span in enumerate(spans):
+        units = _units(read(span))
+        for later in spans[place:]:
+            cosines = units @ (units if later is span else _units(read(later))).T
+            for one, two in np.argwhere(cosines >= least).tolist():
+                row, other = span.start + one, later.start + two
+                if row < other and groups[row] != groups[other]:
+                    yield row, other, float(cosines[one, two])
 
 
 class FittedProbe(NamedTuple):

@@ -1,4 +1,7 @@
-"""The concept store: fill a file of one's own, make the store of a run, and ask either."""
+"""The concept store: fill a file of one's own, make the store of a run, and ask either.
+
+The functions here need no Prefect; the tasks of a run are in `tasks.concepts.making`.
+"""
 
 from storage.concepts import (
     access_batch,
@@ -12,12 +15,6 @@ from storage.concepts import (
     validate_h5,
     write_template,
 )
-from tasks.concepts.making import (
-    encode_concept_texts,
-    make_probe,
-    score_images,
-    store_concepts,
-)
 from tasks.concepts.writing import (
     encode_and_store_image_features,
     fill_templates,
@@ -30,14 +27,10 @@ __all__ = [
     "append_batch",
     "clear_all_templates",
     "encode_and_store_image_features",
-    "encode_concept_texts",
     "fetch_template_features",
     "fill_templates",
     "get_template_names",
     "init_file",
-    "make_probe",
-    "score_images",
-    "store_concepts",
     "store_prompt_features",
     "summarize_h5",
     "validate_h5",

@@ -31,7 +31,7 @@ from storage.prompts import PROMPTS, Prompts, open_prompts
 from storage.store import Artifact, ArtifactStore
 from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.concepts import fit_probe
-from tasks.concepts.scoring import Scorer
+from tasks.concepts.scoring import Scorer, probe_inputs
 from tasks.models.load import enter_lane, load_encoder
 from tasks.models.text_tokens import logits_of, text_tokens
 from tasks.models.token_space import token_space
@@ -57,6 +57,7 @@ def encode_concept_texts(recipe: ConceptTextRecipe, *, part: str, runtime: Runti
                 template_id,
                 space.name,
                 encoder.fingerprint,
+                space.grid,
                 tokens=tokens.tokens if tokens else None,
                 spans=tokens.spans if tokens else None,
                 projection=space.projection,
@@ -119,6 +120,7 @@ def _write_index(
         "activation": first.scoring.activation,
         "model_fingerprint": fingerprint,
         "token_space": side.token_space if side else None,
+        "token_grid": side.grid if side else None,
     }
     root = root_attributes(
         dim=first.text_features.shape[1],
@@ -219,16 +221,6 @@ def make_probe(
     with draft.write_part(part) as writer:
         write_probe(writer, probe)
     return probe.rows[recipe.train_split]
-
-
-def probe_inputs(reader: ConceptStore, scores: ConceptScores, contents: Any = None) -> Any:
-    """Return (n, concepts) float32: concept scores before the activation.
-
-    After a softmax concepts compete, and all but the winner are near 0: less is left to learn from.
-    """
-    local = scores.contract["token_rule"] != "none"
-    name = "concept_local_logits" if local else "concept_cosines"
-    return scores.read(name, reader.contents if contents is None else contents)
 
 
 def _probe(recipe: ProbeRecipe, reader: ConceptStore, scores: ConceptScores) -> Probe:

@@ -9,7 +9,7 @@ import numpy as np
 
 from conf.concepts import ScoreRecipe
 from conf.errors import RecipeError
-from storage.concepts import ConceptStore
+from storage.concepts import ConceptFile, ConceptScores
 from storage.concepts.file import TEXT_TOKENS, Array
 from storage.concepts.scores import GROUPS
 from storage.concepts.templates import TemplateFeatures, fetch_template_features
@@ -23,7 +23,7 @@ _BLOCK_ROWS = 16  # of patch tokens: 27 MB for the largest models
 class Scorer:
     """Scores images of a concept store by one contract."""
 
-    def __init__(self, store: ConceptStore, recipe: ScoreRecipe) -> None:
+    def __init__(self, store: ConceptFile, recipe: ScoreRecipe) -> None:
         self.store, self.recipe = store, recipe
         if recipe.token_rule != "none":
             require_token_space(store)
@@ -109,7 +109,7 @@ class Scorer:
                 for group, names in vectors.items():
                     cosines = patch_cosines(tokens.astype(np.float32), names, projection)
                     out[group][row] = mean_of_best(np.float32(scale) * cosines, best) + bias
-            advance(str(self.store.artifact.key), len(chosen))
+            advance(str(self.store.name), len(chosen))
         return out
 
 
@@ -127,7 +127,7 @@ def ensemble_vectors(templates: dict[str, TemplateFeatures]) -> Array:
     return unit_rows(np.stack(units).mean(axis=0))
 
 
-def local_vectors(store: ConceptStore, prefix: str, *, last: bool = False) -> Array:
+def local_vectors(store: ConceptFile, prefix: str, *, last: bool = False) -> Array:
     """Return (names, D) unit vectors that patches are compared with.
 
     Where the model projects text tokens: the mean over the tokens of the name in each text (or its
@@ -146,29 +146,41 @@ def local_vectors(store: ConceptStore, prefix: str, *, last: bool = False) -> Ar
     return unit_rows(np.stack(vectors).mean(axis=0))
 
 
-def require_token_space(store: ConceptStore) -> None:
+def require_token_space(store: ConceptFile) -> None:
     """Raise RecipeError unless the patches of `store` can be compared with texts."""
     said = store.attributes
     if not said.get("T_img"):
         raise RecipeError(
-            f"{store.artifact.key} has no patch tokens. Make it with tokens = true, by a model "
+            f"{store.name} has no patch tokens. Make it with tokens = true, by a model "
             "that has them."
         )
     if said.get("token_space", "none") == "none":
         raise RecipeError(
-            f"The patch tokens of {store.artifact.key} are not in the space of texts: its model "
+            f"The patch tokens of {store.name} are not in the space of texts: its model "
             "pools them by attention and has no projection. ConceptCLIP has one, and so have "
             "open_clip's own vision transformers, such as ViT-L-14."
         )
 
 
-def has_text_tokens(store: ConceptStore) -> bool:
+def has_text_tokens(store: ConceptFile) -> bool:
     """Whether the templates of `store` have text tokens."""
     with h5py.File(store.path, "r") as file:
         return any(TEXT_TOKENS in group for group in file["templates"].values())
 
 
-def token_projection(store: ConceptStore) -> Array | None:
+def token_projection(store: ConceptFile) -> Array | None:
     """Return the matrix (D', D) that puts patch tokens into the space of texts, or None."""
     with h5py.File(store.path, "r") as file:
         return file["token_projection"][:] if "token_projection" in file else None
+
+
+def probe_inputs(
+    store: ConceptFile, scores: ConceptScores, contents: Sequence[str] | None = None
+) -> Array:
+    """Return (n, concepts) float32: concept scores before the activation, by default of all rows.
+
+    After a softmax concepts compete, and all but the winner are near 0: less is left to learn from.
+    """
+    local = scores.contract["token_rule"] != "none"
+    name = "concept_local_logits" if local else "concept_cosines"
+    return scores.read(name, store.contents if contents is None else contents)

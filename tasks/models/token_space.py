@@ -14,6 +14,9 @@ class TokenSpace:
     """ "text": they are there; "projected": `projection` puts them there; "none": nothing does."""
     projection: Float32 | None = None
     """(token_dim, dim)."""
+    grid: Literal["image", "center"] = "image"
+    """Which part of the image the patches tile: all of it, squashed to a square, or the square in
+    its middle."""
 
 
 def token_space(encoder: ImageTextEncoder) -> TokenSpace:
@@ -29,7 +32,14 @@ def token_space(encoder: ImageTextEncoder) -> TokenSpace:
     if said is not None:
         return TokenSpace(said)
     projection = _projection(getattr(encoder, "_model", None))
-    return TokenSpace("none") if projection is None else TokenSpace("projected", projection)
+    if projection is None:
+        return TokenSpace("none")
+    return TokenSpace("projected", projection, _grid(getattr(encoder, "_model", None)))
+
+
+def _grid(model: Any) -> Literal["image", "center"]:
+    config = getattr(getattr(model, "visual", None), "preprocess_cfg", {})
+    return "image" if config.get("resize_mode") == "squash" else "center"
 
 
 def _projection(model: Any) -> Float32 | None:

@@ -1,8 +1,11 @@
 """Concept stores as tables of text: best concepts, hits of a search, a probe's accuracy."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from storage.concepts import ConceptScores, ConceptStore, Probe
+from tasks.concepts.asking import Explanation, Hit, Twins
 
 Rows = list[tuple[str, ...]]
 
@@ -29,3 +32,35 @@ def probe_rows(probe: Probe) -> tuple[tuple[str, ...], Rows]:
         for split, share in probe.accuracy.items()
     ]
     return header, rows
+
+
+def hit_rows(hits: Sequence[Hit]) -> tuple[tuple[str, ...], Rows]:
+    """Return header and rows of what a search found."""
+    header = ("cosine", "row", "image", "split", "label")
+    rows: Rows = [
+        (f"{hit.cosine:.4f}", str(hit.row), hit.name, hit.split, str(hit.label)) for hit in hits
+    ]
+    return header, rows
+
+
+def twin_rows(pairs: Sequence[Twins]) -> tuple[tuple[str, ...], Rows]:
+    """Return header and rows of images that are in two splits."""
+    rows: Rows = [
+        (
+            "same bytes" if pair.exact else f"cosine {pair.cosine:.4f}",
+            *(f"{split} {name}" for split, name in zip(pair.splits, pair.names, strict=True)),
+        )
+        for pair in pairs
+    ]
+    return ("how near", "image", "other image"), rows
+
+
+def explanation_text(found: Explanation) -> str:
+    """Return in lines what a probe says of an image and why."""
+    lines = [
+        f"{found.name}: {found.predicted_name} ({found.probability:.0%}); its label is "
+        f"{found.label if found.label >= 0 else 'unknown'}, {found.predicted} was named"
+    ]
+    for title, told in (("for", found.speaks_for), ("against", found.speaks_against)):
+        lines += [f"  {title:<8} {added:+.2f}  {concept}" for concept, added in told]
+    return "\n".join(lines)
