@@ -1,6 +1,7 @@
 """Images: encode the contents of a part, decoding and preprocessing overlapped with the model."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -107,18 +108,26 @@ def check_stored_rows(
     return len(chosen)
 
 
+class NeighbourAccuracy(NamedTuple):
+    """What a vote of the nearest neighbours gets right."""
+
+    accuracy: float
+    """The share, in [0, 1], of held-out rows named rightly."""
+    held_out: int
+    """How many rows were held out."""
+    chance: float
+    """The share that naming every row by the most frequent label would get right."""
+
+
 def neighbour_accuracy(
     features: Artifact, ledger: Ledger, *, runtime: Runtime, neighbours: int = 5
-) -> tuple[float, int]:
-    """Return how well the stored features tell the labels of split "test" from those of "train".
-
-    The first number is the share, in [0, 1], of held-out rows named rightly by their nearest
-    neighbours, the second how many rows were held out.
-    """
+) -> NeighbourAccuracy:
+    """Return how well the stored features tell the labels of split "test" by those of "train"."""
     frame = ledger.frame()
     frame = frame[(frame["status"] == "ok") & (frame["label"] >= 0)]
     train, test = (frame[frame["split"] == split] for split in ("train", "test"))
     reader = ImageFeatures(ArtifactStore(runtime.store), features)
     rows = [reader.pooled(part["sha256"].tolist()).astype(np.float32) for part in (train, test)]
     labels = [part["label"].to_numpy(np.int64) for part in (train, test)]
-    return knn(rows[0], labels[0], rows[1], labels[1], neighbours), len(test)
+    accuracy = knn(rows[0], labels[0], rows[1], labels[1], neighbours)
+    return NeighbourAccuracy(accuracy, len(test), float(np.bincount(labels[1]).max() / len(test)))
