@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,11 @@ class Preset(Frozen):
 
 
 def test_every_module_of_sources_is_a_source() -> None:
-    assert known_sources() == ("digits", "folder", "npz", "sample_photos", "table")
+    founding = {"digits", "folder", "npz", "sample_photos", "table"}
+    assert founding <= set(known_sources())
+    for name in known_sources():
+        source = importlib.import_module(f"conf.sources.{name}").Source
+        assert source.model_fields["source"].default == name
 
 
 def test_a_source_is_parsed_into_its_own_class() -> None:
