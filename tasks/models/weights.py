@@ -101,7 +101,9 @@ def fetch(
     repo, wanted = _repository(architecture, tag)
     commit, files = (listing or _hub_listing)(repo, revision)
     weights = _best_weights(repo, files, wanted)
-    small = [file for file in files if any(fnmatch(file, one) for one in _SMALL_FILES)]
+    # Code comes along only when a commit was named; it is run only with consent to that commit.
+    kinds = (*_SMALL_FILES, *["*.py"] * (revision is not None))
+    small = [file for file in files if any(fnmatch(file, one) for one in kinds)]
     folder = home(architecture, tag, models_root)
     folder.mkdir(parents=True, exist_ok=True)
     (download or _hub_download)(repo, commit, folder, [weights, *small])
