@@ -1,0 +1,43 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tasks.models.text_tokens import text_tokens
+from tasks.models.token_space import token_space
+
+
+def noise() -> Image.Image:
+    levels = np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)
+    return Image.fromarray(levels)
+
+
+def test_open_clips_own_towers_project_every_patch_as_they_do_the_pooled_one(
+    encoder: Callable[..., Any],
+) -> None:
+    model = encoder("clip")
+    space = token_space(model)
+    assert space.name == "projected"
+    assert space.grid == "center"
+    assert space.projection is not None
+    assert space.projection.shape == (model.token_dim, model.dim)
+    tokens = model.encode_images(model.preprocess(noise())[None], tokens=True).tokens
+    assert (tokens[0] @ space.projection).shape == (model.token_count, model.dim)
+
+
+def test_a_tower_that_pools_by_attention_has_no_way_into_the_space_of_texts(
+    encoder: Callable[..., Any],
+) -> None:
+    """SigLIP's interface: as many numbers in a patch as in a text, and still another space."""
+    model = encoder("siglip")
+    assert model.token_dim == model.dim
+    assert token_space(model).name == "none"
+
+
+def test_a_model_without_tokens_has_none(encoder: Callable[..., Any]) -> None:
+    assert token_space(encoder("pocket")).name == "none"
+
+
+def test_only_models_that_project_text_tokens_have_them(encoder: Callable[..., Any]) -> None:
+    assert text_tokens(encoder("clip"), ["a photo"]) is None
