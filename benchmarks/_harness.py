@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from conf.machine import cores
+
 Figures = dict[str, Any]
 Measure = Callable[..., Figures]
 """Called as `measure(folder, small=...)`: measures in an empty folder and returns the figures."""
@@ -75,13 +77,6 @@ def peak_memory_bytes() -> int:
     """Return the most memory that this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _stay_apart(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from conf.keys import Frozen
+from conf.machine import cores
 
 
 def _absolute(path: Path) -> Path:
@@ -43,17 +44,12 @@ class Runtime(Frozen):
     """Where models run; "auto" takes MPS, then CUDA, then the CPU."""
     batch_size: int = Field(default=16, ge=1)
     """Rows a model takes at once."""
-    lanes: int = Field(
-        default_factory=lambda: (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        ),
-        ge=1,
-    )
+    lanes: int = Field(default_factory=cores, ge=1)
     """Threads that each decode and encode their own batch, inside one part."""
     part_rows: int | None = Field(default=None, ge=1)
     """Rows of a part, the unit of resume; None takes the kind's own."""
+    take_over: bool = True
+    """Whether rows that older artifacts of the same recipe hold are taken over."""
     runner: Literal["threads"] = "threads"
     """Which Prefect task runner makes the parts."""
     workers: int = Field(default=1, ge=1)

@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from conf.errors import WorldError
+from conf.machine import package_version
 from storage.readers.protocol import Stamp
 
 _FORMAT = 1
@@ -84,14 +84,8 @@ def is_settled(mtime_ns: int, read_at_ns: int) -> bool:
 
 def decoder_libraries() -> str:
     """Return the versions of what decodes images, without importing it."""
-    return " ".join(f"{name} {_version(name)}" for name in ("pillow", "pillow-heif"))
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "missing"
+    names = ("pillow", "pillow-heif")
+    return " ".join(f"{name} {package_version(name) or 'missing'}" for name in names)
 
 
 class Hashes:

@@ -1,6 +1,5 @@
 """Datasets: scan a source, keep its ledger, read the contents that the ledger lists."""
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,6 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from conf.dataset import DatasetRecipe, SourceSpec
+from conf.machine import cores
 from conf.runtime import Runtime
 from storage.dataset import (
     ContentReader,
@@ -25,7 +25,7 @@ from storage.store import Artifact, ArtifactStore
 from tasks.checkpoint import check_not_stopped, part_task
 from tasks.progress import advance_to, progress
 
-SCAN_THREADS = min(8, 2 * (os.cpu_count() or 1))
+SCAN_THREADS = min(8, 2 * cores())
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -38,6 +38,11 @@ def scan_source(source: SourceSpec, *, runtime: Runtime) -> Ledger:
     store = ArtifactStore(runtime.store)
     rows = open_rows(source, runtime.roots)
     name = f"scan {source.source}"
+
+    def told(done: int, total: int) -> None:
+        check_not_stopped()
+        advance_to(name, done, total)
+
     with (
         Hashes(store.path / "hashes.sqlite") as hashes,
         progress(name, 0, unit="files", is_shown=runtime.progress),
@@ -47,7 +52,7 @@ def scan_source(source: SourceSpec, *, runtime: Runtime) -> Ledger:
             hashes,
             threads=SCAN_THREADS,
             max_megapixels=source.max_megapixels,
-            on_progress=lambda done, total: advance_to(name, done, total),
+            on_progress=told,
         )
 
 

@@ -5,10 +5,11 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from conf.errors import FeaturemillError
+from conf.machine import cores, package_version
 from conf.runtime import Runtime
 from storage.store import ArtifactStore
 
@@ -89,12 +90,12 @@ def _check_root(path: Path) -> Check:
 
 def check_packages() -> Iterator[Check]:
     """Yield one check of the versions worth knowing and one for every package that does not fit."""
-    known = ((name, _version(name)) for name in SHOWN)
+    known = ((name, package_version(name)) for name in SHOWN)
     yield Check("packages", ", ".join(f"{name} {found or 'missing'}" for name, found in known))
     from packaging.requirements import Requirement
 
     for wanted in map(Requirement, _required()):
-        found = _version(wanted.name)
+        found = package_version(wanted.name)
         if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
             continue
         if found is None or not wanted.specifier.contains(found, prereleases=True):
@@ -113,20 +114,13 @@ def _required() -> list[str]:
         return []
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _check_devices(is_deep: bool) -> Check:
-    cores = f"{os.cpu_count()} CPU cores"
+    found = f"{cores()} CPU cores"
     if not is_deep:
-        return Check("devices", f"{cores}; --deep imports torch and says more")
+        return Check("devices", f"{found}; --deep imports torch and says more")
     from tasks.models.devices import choose_device
 
-    return Check("devices", f"{cores}; models run on {choose_device('auto')}")
+    return Check("devices", f"{found}; models run on {choose_device('auto')}")
 
 
 def _check_prefect() -> Check:

@@ -1,12 +1,12 @@
 """Where a model runs and with how many threads. torch is imported only by what needs it."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from conf.errors import RecipeError, WorldError
+from conf.machine import cores
 from conf.models import ModelSpec, Precision
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def enter_lane(device: str, *, lanes: int = 2) -> None:
     """
     torch = sys.modules.get("torch")
     if torch is not None and device == "cpu":
-        torch.set_num_threads(max(1, _cores() // lanes))
+        torch.set_num_threads(max(1, cores() // lanes))
 
 
 @contextmanager
@@ -122,9 +122,3 @@ def _precisions(device: str) -> list[Precision]:
     if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return ["fp32", "fp16"]
     return ["fp32", "fp16", "bf16"]
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

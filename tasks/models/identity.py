@@ -2,17 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from conf.errors import RecipeError, WorldError
+from conf.machine import package_version
 from conf.models import ModelSpec
 
 Sha256 = Callable[[Path], str]
 """Gives the sha256, in hex, of a file; callers pass one that remembers."""
-
-_BLOCK_BYTES = 1 << 20  # 1 MiB
 
 
 class WeightsMissing(WorldError):
@@ -46,11 +44,8 @@ def title(spec: ModelSpec) -> str:
 
 def file_sha256(path: Path) -> str:
     """Return the sha256, in hex, of the file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def installed(packages: Sequence[str], *, extra: str | None = None) -> str:
@@ -58,7 +53,7 @@ def installed(packages: Sequence[str], *, extra: str | None = None) -> str:
 
     Raises LibraryMissing, which names the pip command (`extra` is featuremill's).
     """
-    return " ".join(f"{package}=={_version(package, extra)}" for package in packages)
+    return " ".join(f"{package}=={_require(package, extra)}" for package in packages)
 
 
 def settled(spec: ModelSpec, *, sha256: str, library: str, **more: Any) -> ModelSpec:
@@ -96,11 +91,11 @@ def fingerprint_of(arrays: Iterable[tuple[str, str, tuple[int, ...], bytes | mem
     return digest.hexdigest()
 
 
-def _version(package: str, extra: str | None) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+def _require(package: str, extra: str | None) -> str:
+    found = package_version(package)
+    if found is None:
         wanted = f'"featuremill[{extra}]"' if extra else package
         raise LibraryMissing(
             f"The package {package} is not installed. Install it with `pip install {wanted}`."
-        ) from None
+        )
+    return found

@@ -31,7 +31,7 @@ def test_a_lane_takes_its_share_of_threads_and_leaves_the_others_theirs(
     import torch
 
     torch.set_num_threads(1)
-    monkeypatch.setattr("tasks.models.devices._cores", lambda: 4)
+    monkeypatch.setattr("tasks.models.devices.cores", lambda: 4)
     seen = []
 
     def lane() -> None:

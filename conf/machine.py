@@ -1,0 +1,19 @@
+"""What this machine offers: its cores, and the packages installed on it."""
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+
+
+def package_version(name: str) -> str | None:
+    """Return the version of an installed package, which is not imported; None where it is not."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use; a container may grant it few."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
