@@ -1,7 +1,8 @@
 """Image bytes to RGB pixels, decided by content and never by name; every refusal has a reason.
 
-Colour profiles are not applied. The plugins of Pillow are called one by one, so nothing global in
-it is set: not its registry of formats, not its pixel limit, not its tolerance of truncated files.
+Colour profiles are applied where that is asked for. The plugins of Pillow are called one by one, so
+nothing global in it is set: not its registry of formats, not its pixel limit, not its tolerance of
+truncated files.
 """
 
 import re
@@ -26,6 +27,7 @@ from PIL import (
 
 from conf.errors import FeaturemillError
 from storage.readers import arrays
+from storage.readers.colours import in_srgb
 from storage.readers.formats import ARRAY_FORMAT, IMAGE_FORMATS, recognise, too_large
 
 _ORIENTATION = 0x0112
@@ -72,12 +74,17 @@ class Undecodable(FeaturemillError):
 
 
 def decode(
-    data: bytes, *, max_megapixels: float, formats: frozenset[str] = IMAGE_FORMATS
+    data: bytes,
+    *,
+    max_megapixels: float,
+    formats: frozenset[str] = IMAGE_FORMATS,
+    to_srgb: bool = False,
 ) -> Image.Image:
     """Return the image in mode RGB, upright as its EXIF orientation says.
 
     Of an animation or of many pages it is the first; 16 bits a channel are scaled to 8 (the upper
-    byte), palettes and CMYK converted, transparency laid on white. Thread-safe.
+    byte), palettes and CMYK converted, transparency laid on white. With `to_srgb` the colours that
+    an embedded profile means are kept, else the numbers. Thread-safe.
     Raises Undecodable, also for images of more than `max_megapixels` and other `formats`.
     """
     name = _format_of(data, formats)
@@ -87,7 +94,7 @@ def decode(
         image = _open(name, data, max_megapixels)
         image.load()
         upright = _TURNS.get(_orientation(image))
-        rgb = _rgb(image)
+        rgb = in_srgb(image, _rgb) if to_srgb else _rgb(image)
         return rgb if upright is None else rgb.transpose(upright)
 
 
@@ -105,6 +112,19 @@ def probe(data: bytes, *, max_megapixels: float, formats: frozenset[str] = IMAGE
         with _one_large_at_a_time if large else nullcontext():
             width_px, height_px = _checked_size(image)
     return Probe(width_px, height_px, name)
+
+
+@contextmanager
+def opened(
+    data: bytes, *, max_megapixels: float, formats: frozenset[str] = IMAGE_FORMATS
+) -> Iterator[ImageFile.ImageFile]:
+    """Yield the image as its own plugin opens it: header and metadata, no pixels yet.
+
+    What hostile bytes make it raise becomes Undecodable, as in `decode`. Not for arrays.
+    """
+    name = _format_of(data, formats - {ARRAY_FORMAT})
+    with _reasons():
+        yield _open(name, data, max_megapixels)
 
 
 def _format_of(data: bytes, formats: frozenset[str]) -> str:
