@@ -1,0 +1,1 @@
+"""Technical quality of a photograph: arrays in, numbers out."""

@@ -1,0 +1,166 @@
+"""The inner loops of the natural scene statistics, compiled by numba. They release the GIL.
+
+Sums may be reassociated, so that they vectorise; products and sums are never fused: rounding is
+what makes luma, and the half-size image, the very pixels that piq sees.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+Array = np.ndarray[Any, Any]
+TAPS = 7
+_REACH = TAPS // 2
+_ROUNDING = 1e-11
+"""Far above what rounding does to a mean, far below any true difference."""
+
+
+@njit(cache=True, nogil=True)
+def luma_of(rgb: Array, high: Array, low: Array) -> Array:
+    """Return round(fma(b, fma(g, r))) of every pixel, halves to even, as float64.
+
+    `high` and `low` (3, 256) are what a level of a channel adds and what rounding took from that.
+    """
+    height, width, _ = rgb.shape
+    out = np.empty((height, width))
+    red, green, blue = high[0], high[1], high[2]
+    for i in range(height):
+        for j in range(width):
+            g, b = rgb[i, j, 1], rgb[i, j, 2]
+            total = _plus(green[g], low[1, g], red[rgb[i, j, 0]])
+            out[i, j] = np.rint(_plus(blue[b], low[2, b], total))
+    return out
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _plus(high: float, low: float, other: float) -> float:
+    """Return high + low + other, rounded once: a fused multiply-add on any processor."""
+    total = high + other
+    back = total - high
+    return total + (((high - (total - back)) + (other - back)) + low)
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def _filter_row(row: Array, kernel: Array, padded: Array, mean: Array, square: Array) -> None:
+    width = row.shape[0]
+    padded[_REACH : _REACH + width] = row
+    k0, k1, k2, k3 = kernel[0], kernel[1], kernel[2], kernel[3]
+    for j in range(width):
+        a, b, c, d = padded[j], padded[j + 1], padded[j + 2], padded[j + 3]
+        e, f, g = padded[j + 4], padded[j + 5], padded[j + 6]
+        mean[j] = k3 * d + k2 * (c + e) + k1 * (b + f) + k0 * (a + g)
+        square[j] = (
+            k3 * (d * d) + k2 * (c * c + e * e) + k1 * (b * b + f * f) + k0 * (a * a + g * g)
+        )
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def _normalise_row(
+    row: Array, kernel: Array, means: Array, squares: Array, place: int, out: Array
+) -> None:
+    # `place` is the ring's row three above; the others follow round the ring.
+    p0, p1, p2 = place % 7, (place + 1) % 7, (place + 2) % 7
+    p3, p4, p5, p6 = (place + 3) % 7, (place + 4) % 7, (place + 5) % 7, (place + 6) % 7
+    k0, k1, k2, k3 = kernel[0], kernel[1], kernel[2], kernel[3]
+    m0, m1, m2, m3, m4, m5, m6 = (
+        means[p0], means[p1], means[p2], means[p3], means[p4], means[p5], means[p6],
+    )  # fmt: skip
+    s0, s1, s2, s3, s4, s5, s6 = (
+        squares[p0], squares[p1], squares[p2], squares[p3], squares[p4], squares[p5], squares[p6],
+    )  # fmt: skip
+    for j in range(row.shape[0]):
+        mean = k3 * m3[j] + k2 * (m2[j] + m4[j]) + k1 * (m1[j] + m5[j]) + k0 * (m0[j] + m6[j])
+        square = k3 * s3[j] + k2 * (s2[j] + s4[j]) + k1 * (s1[j] + s5[j]) + k0 * (s0[j] + s6[j])
+        deviation = np.sqrt(abs(square - mean * mean))
+        above = row[j] - mean
+        out[j] = above / (deviation + 1.0) if abs(above) > _ROUNDING else 0.0
+
+
+@njit(cache=True, nogil=True)
+def normalised(luma: Array, kernel: Array) -> Array:
+    """Return (x - mean) / (deviation + 1) under the separable 7-tap `kernel`, zeros outside.
+
+    A pixel that equals its mean, as all do in a clipped sky, is exactly 0: of what rounding leaves
+    there the sign would be counted, and it differs from one matrix library to the next.
+    """
+    height, width = luma.shape
+    out = np.empty((height, width))
+    means, squares = np.zeros((TAPS, width)), np.zeros((TAPS, width))
+    padded = np.zeros(width + 2 * _REACH)
+    for i in range(height + _REACH):
+        if i < height:
+            _filter_row(luma[i], kernel, padded, means[i % TAPS], squares[i % TAPS])
+        else:
+            means[i % TAPS] = 0.0
+            squares[i % TAPS] = 0.0
+        at = i - _REACH
+        if at >= 0:
+            _normalise_row(luma[at], kernel, means, squares, i + 1, out[at])
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def _add_moments(row: Array, other: Array, sums: Array) -> None:
+    below, above = 0.0, 0.0
+    below_square, above_square, magnitude = 0.0, 0.0, 0.0
+    for j in range(row.shape[0]):
+        x = row[j] * other[j]
+        low, high = min(x, 0.0), max(x, 0.0)
+        below += 1.0 if x < 0.0 else 0.0
+        above += 1.0 if x > 0.0 else 0.0
+        below_square += low * low
+        above_square += high * high
+        magnitude += high - low
+    sums[0] += below
+    sums[1] += above
+    sums[2] += below_square
+    sums[3] += above_square
+    sums[4] += magnitude
+
+
+@njit(cache=True, nogil=True)
+def moments(field: Array) -> Array:
+    """Return (5, 5) sums of x and of its products with its left, upper, upper left and lower left
+    neighbour, round the edges.
+
+    A row holds: how many are negative, how many positive, their sums of squares, the sum of
+    magnitudes.
+    """
+    height, width = field.shape
+    sums = np.zeros((5, 5))
+    ones = np.ones(width)
+    for i in range(height):
+        row, above, below = field[i], field[i - 1], field[(i + 1) % height]
+        _add_moments(row, ones, sums[0])
+        _add_moments(row, above, sums[2])
+        for shift, other in ((1, row), (3, above), (4, below)):
+            _add_moments(row[1:], other[:-1], sums[shift])
+            _add_moments(row[:1], other[-1:], sums[shift])
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def shrink(
+    image: Array, rows: Array, row_weights: Array, columns: Array, column_weights: Array
+) -> Array:
+    """Return `image` (float32) resampled down its rows, then along its columns, in float32.
+
+    `rows` (new height, taps) says which rows an output row is made of, `row_weights` by what
+    weights; the columns likewise. Each sum is taken in the order of its taps.
+    """
+    width = image.shape[1]
+    out = np.zeros((rows.shape[0], columns.shape[0]), np.float32)
+    line = np.empty(width, np.float32)
+    for i in range(rows.shape[0]):
+        line[:] = np.float32(0)
+        for tap in range(rows.shape[1]):
+            weight, source = row_weights[i, tap], image[rows[i, tap]]
+            for j in range(width):
+                line[j] += source[j] * weight
+        for j in range(columns.shape[0]):
+            total = np.float32(0)
+            for tap in range(columns.shape[1]):
+                total += line[columns[j, tap]] * column_weights[j, tap]
+            out[i, j] = total
+    return out

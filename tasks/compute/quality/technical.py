@@ -1,0 +1,170 @@
+"""Sharpness, exposure and noise: the squashed scores, and the raw values they hide."""
+
+from math import nan
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+
+PREVIEW_PX = 512
+_TILES = 8
+_FLAT_TILE_PX = 64
+_LEVELS = (1, 5, 50, 95, 99)
+# Daubechies' second wavelet: the high-pass half of its filter bank.
+_DB2_HIGH = np.array(
+    [-0.48296291314453416, 0.8365163037378079, -0.2241438680420134, -0.12940952255126037]
+)
+_NORMAL_MAD = 0.6744897501960817  # median of |x| for a standard normal x
+
+Array = np.ndarray[Any, Any]
+Grey = UInt8[np.ndarray, "height width"]
+
+
+class Sharpness(NamedTuple):
+    """Tenengrad's energy T, the mean of gx^2 + gy^2 on grey 0 to 255."""
+
+    score: float
+    """tanh(T / 2000), in [0, 1]; nearly every sharp photo is at 1."""
+    log10_energy: float
+    """log10 T, NaN for T = 0."""
+    log10_tile_p95: float
+    """log10 of the 95th percentile of T over 8 x 8 tiles: a sharp subject before a soft ground."""
+
+
+def preview(rgb: UInt8[np.ndarray, "height width 3"], side_px: int = PREVIEW_PX) -> Grey:
+    """Return the grey image, its longest side at most `side_px`, shrunk by area means."""
+    import cv2
+
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+    height, width = grey.shape
+    scale = side_px / max(height, width)
+    if scale >= 1:
+        return grey
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+
+
+def sharpness(grey: Grey) -> Sharpness:
+    """Return Tenengrad's energy of `grey` by Sobel's 3 x 3 filters (Krotkov 1988)."""
+    import cv2
+
+    across = cv2.Sobel(grey, cv2.CV_16S, 1, 0, ksize=3).astype(np.int32)
+    down = cv2.Sobel(grey, cv2.CV_16S, 0, 1, ksize=3).astype(np.int32)
+    energy = across * across + down * down
+    mean = float(energy.mean(dtype=np.float64))
+    tiles = _tile_means(energy)
+    return Sharpness(float(np.tanh(mean / 2000)), _log10(mean), _log10(np.percentile(tiles, 95)))
+
+
+def _tile_means(energy: Array) -> Array:
+    rows = np.array_split(energy, min(_TILES, energy.shape[0]), axis=0)
+    return np.array(
+        [tile.mean() for row in rows for tile in np.array_split(row, min(_TILES, row.shape[1]), 1)]
+    )
+
+
+def _log10(value: float) -> float:
+    return float(np.log10(value)) if value > 0 else nan
+
+
+def histogram(levels: UInt8[np.ndarray, "..."]) -> Int64[np.ndarray, "256"]:
+    """Return how many pixels have each level."""
+    return np.bincount(levels.reshape(-1), minlength=256)
+
+
+def percentiles(counts: Int64[np.ndarray, "256"]) -> Float64[np.ndarray, "5"]:
+    """Return the percentiles 1, 5, 50, 95 and 99 in [0, 1], interpolated as numpy does."""
+    last = int(counts.sum()) - 1
+    places = np.array(_LEVELS) / 100 * last
+    lower = np.floor(places)
+    total = np.cumsum(counts)
+    below = np.searchsorted(total, lower, side="right")
+    above = np.searchsorted(total, np.minimum(lower + 1, last), side="right")
+    return np.asarray((below + (places - lower) * (above - below)) / 255)
+
+
+def exposure(grey: Grey) -> float:
+    """Return, in [0, 1], how well the levels are used: mid-tones at one half, a wide range, no
+    clipping.
+
+    clip(0.5 (1 - 2 |p50 - 0.5|) + 0.5 (p99 - p1)
+    - 0.25 [p1 <= 2/255] - 0.25 [p99 >= 253/255], 0, 1)
+    """
+    p1, _, p50, _, p99 = percentiles(histogram(grey))
+    score = 0.5 * (1 - 2 * abs(p50 - 0.5)) + 0.5 * (p99 - p1)
+    score -= 0.25 * (p1 <= 2 / 255) + 0.25 * (p99 >= 253 / 255)
+    return float(np.clip(score, 0, 1))
+
+
+def clipped_fractions(counts: Int64[np.ndarray, "256"]) -> tuple[float, float]:
+    """Return the fractions of pixels at level 0 and at level 255."""
+    total = float(counts.sum())
+    return float(counts[0] / total), float(counts[255] / total)
+
+
+def noise_sigma(grey: Grey) -> float:
+    """Return the deviation of Gaussian noise on grey in [0, 1]; NaN where every detail is zero.
+
+    The median of the diagonal details of the db2 wavelet over 0.6745 (Donoho and Johnstone 1994),
+    zeros left out, as scikit-image's `estimate_sigma` has it.
+    """
+    details = _diagonal_details(grey / 255.0)
+    return _robust_sigma(details[details != 0])
+
+
+def noise_score(sigma: float) -> float:
+    """Return min(sigma / 0.08, 1): higher is noisier."""
+    return min(sigma / 0.08, 1.0)
+
+
+def flat_noise_sigma(grey: Grey) -> float:
+    """Return the noise at full resolution, on grey in [0, 1]: the median over flat tiles.
+
+    Flat are the quarter of the 64 px tiles with the least deviation of their 8 px means; tiles that
+    are clipped are left out. NaN where none is left. A texture without flat places reads as noise.
+    """
+    tiles = _whole_tiles(grey)
+    if not len(tiles):
+        return noise_sigma(grey)
+    small = tiles.reshape(len(tiles), 8, 8, 8, 8).mean(axis=(2, 4), dtype=np.float32)
+    level, unrest = small.mean(axis=(1, 2)), small.std(axis=(1, 2))
+    usable = np.flatnonzero((level > 8) & (level < 247))
+    flat = usable[np.argsort(unrest[usable], kind="stable")[: max(1, len(tiles) // 4)]]
+    sigmas = [_tile_sigma(tiles[at]) for at in flat]
+    known = [sigma for sigma in sigmas if not np.isnan(sigma)]
+    return float(np.median(known)) if known else nan
+
+
+def _whole_tiles(grey: Grey) -> Array:
+    side = _FLAT_TILE_PX
+    rows, columns = grey.shape[0] // side, grey.shape[1] // side
+    cut = grey[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    return cut.transpose(0, 2, 1, 3).reshape(rows * columns, side, side)
+
+
+def _tile_sigma(tile: Grey) -> float:
+    details = _inner_details(tile / 255.0)
+    return _robust_sigma(details[details != 0])
+
+
+def _robust_sigma(details: Array) -> float:
+    return float(np.median(np.abs(details)) / _NORMAL_MAD) if details.size else nan
+
+
+def _diagonal_details(image: Array) -> Array:
+    """Return the diagonal details of one level, edges mirrored, as PyWavelets pads them."""
+    return _inner_details(np.pad(image, ((2, 3), (2, 3)), mode="symmetric"), trim=True)
+
+
+def _inner_details(image: Array, *, trim: bool = False) -> Array:
+    down = _high_pass(image.T, trim=trim).T
+    return _high_pass(down, trim=trim)
+
+
+def _high_pass(rows: Array, *, trim: bool) -> Array:
+    """Return every other value of each row's correlation with the high-pass filter."""
+    count = (rows.shape[1] - 2) // 2 if trim else (rows.shape[1] - 4) // 2 + 1
+    out = np.zeros((rows.shape[0], count))
+    for tap, weight in enumerate(_DB2_HIGH[::-1]):
+        out += weight * rows[:, tap : tap + 2 * count - 1 : 2]
+    return out
