@@ -96,7 +96,7 @@ class SaeRecipe(Recipe):
     """Active latents a token."""
     steps: int = Field(default=800, ge=1)
     """Batches it is trained on."""
-    batch_tokens: int = Field(default=1024, ge=1)
+    batch_tokens: int = Field(default=512, ge=1)
     """Tokens of a batch."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Of Adam, falling linearly to 0 over the last fifth."""

@@ -30,8 +30,8 @@ def associations(
 
     `column` is "stars" or "useful"; with `values` only reviews that have one of them count.
     Columns: feature, reviews (that have it), effect (of 1 more on its mean activation), error
-    (clustered by review), z, p (two-sided, Student's t), q (Benjamini and Hochberg over all features asked),
-    reason (why there is no p). Largest |z| first.
+    (clustered by review), z, p (two-sided, Student's t), q (Benjamini and Hochberg over all
+    features asked), reason (why there is no p). Largest |z| first.
     """
     import pandas as pd
 

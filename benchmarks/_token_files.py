@@ -1,0 +1,72 @@
+"""Activation files of any size: features drawn like words, few often and most seldom."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conf.tokens import FilesSource
+from storage.tokens.seedfiles import write_activations, write_metadata
+
+Array = np.ndarray[Any, Any]
+
+FEATURES, K = 24_576, 32
+_BLOCK_TOKENS = 1 << 16
+_POOL_BLOCKS = 8
+
+
+def write_token_files(folder: Path, n_tokens: int, *, seed: int = 0) -> FilesSource:
+    """Write an activation file (int32, float32) with metadata, and return where they are.
+
+    Beyond half a million tokens its blocks repeat with their features turned on by some places, so
+    that a large file is written at the speed of the disk.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    reviews = _reviews(n_tokens, random)
+    ids = [f"review-{number:015d}" for number in range(int(reviews[-1]) + 1)]
+    files = FilesSource(activations=folder / "features.h5", metadata=folder / "metadata.npz")
+    blocks = _blocks(n_tokens, reviews, random)
+    write_activations(files.activations, blocks, ids, n_tokens=n_tokens, k=K)
+    stars = random.integers(1, 6, len(ids)).tolist()
+    some = [f"someone-{number % 5000}" for number in range(len(ids))]
+    columns: dict[str, list[Any]] = {
+        "review_ids": ids,
+        "texts": ["a text"] * len(ids),
+        "stars": stars,
+        "useful": stars,
+        "user_ids": some,
+        "business_ids": some,
+    }
+    write_metadata(files.metadata, columns)
+    return files
+
+
+def _reviews(n_tokens: int, random: np.random.Generator) -> Array:
+    lengths = random.integers(1, 230, n_tokens // 100 + 10)
+    owner: Array = np.repeat(np.arange(len(lengths)), lengths)[:n_tokens]
+    return owner
+
+
+def _blocks(
+    n_tokens: int, reviews: Array, random: np.random.Generator
+) -> Iterator[tuple[Array, Array, Array]]:
+    pool = [_block(random) for _ in range(min(_POOL_BLOCKS, -(-n_tokens // _BLOCK_TOKENS)))]
+    for number, start in enumerate(range(0, n_tokens, _BLOCK_TOKENS)):
+        size = min(_BLOCK_TOKENS, n_tokens - start)
+        features, values = pool[number % len(pool)]
+        turned = (features[:size] + np.int32(number // len(pool))) % np.int32(FEATURES)
+        yield turned, values[:size], reviews[start : start + size]
+
+
+def _block(random: np.random.Generator) -> tuple[Array, Array]:
+    """Return features (tokens, k), each once a token, and values, in no order."""
+    weights = np.cumsum(1 / (np.arange(FEATURES - K + 1) + 50.0))
+    drawn = np.searchsorted(weights, random.random((_BLOCK_TOKENS, K)) * weights[-1])
+    drawn.sort(axis=1)
+    places = np.random.default_rng(7).permutation(FEATURES).astype(np.int32)
+    features = places[drawn + np.arange(K)]  # ascending, so that adding 0, 1, ... tells them apart
+    order = random.permuted(np.tile(np.arange(K), (_BLOCK_TOKENS, 1)), axis=1)
+    features = np.take_along_axis(features, order, axis=1)
+    return features, random.exponential(1.0, features.shape).astype(np.float32)
