@@ -149,7 +149,8 @@ def check_metadata(store: PathOrFile, table: Path | Mapping[str, Sequence[Any]])
     """
     columns = _columns(table) if isinstance(table, Path) else table
     with reading(store) as file:
-        known = {name: _COLUMNS[name] for name in columns if _COLUMNS.get(name) in file}
+        known = {name: _COLUMNS[name] for name in columns if name in _COLUMNS}
+        known = {name: stored for name, stored in known.items() if stored in file}
         proving = [name for name, stored in known.items() if stored not in (LABELS, SPLIT)]
         if not proving:
             raise RecipeError(

@@ -1,0 +1,267 @@
+import json
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from conf.errors import RecipeError
+from storage.concepts import (
+    ConceptStore,
+    InvalidConceptStore,
+    NotAConceptStore,
+    RowReader,
+    UnmatchedConcept,
+    access_batch,
+    access_sample_by_index,
+    check_metadata,
+    fetch_template_features,
+    get_template_names,
+    summarize_h5,
+    validate_h5,
+)
+
+
+class TestRowReader:
+    @pytest.fixture(
+        params=["contiguous", "chunked", "narrow chunks", "compressed", "row chunks", "unwritten"]
+    )
+    def case(self, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Any]:
+        rows = np.random.default_rng(0).normal(size=(50, 4, 3)).astype(np.float16)
+        options: dict[str, Any] = {
+            "contiguous": {},
+            "chunked": {"chunks": (8, 4, 3), "maxshape": (None, 4, 3)},
+            "narrow chunks": {"chunks": (8, 2, 3)},
+            "compressed": {"chunks": (8, 4, 3), "compression": "gzip"},
+            "row chunks": {"chunks": (1, 4, 3)},
+        }
+        with h5py.File(tmp_path / "rows.h5", "w") as file:
+            if request.param == "unwritten":
+                file.create_dataset("rows", rows.shape, np.float16, chunks=(8, 4, 3), fillvalue=2)
+                rows = np.full_like(rows, 2)
+            else:
+                file.create_dataset("rows", data=rows, **options[request.param])
+        return tmp_path / "rows.h5", rows
+
+    @pytest.mark.parametrize(
+        "wanted",
+        [[3], [49, 0, 7, 7, 8, 9], list(range(50)), [-1, 0], [], slice(5, 30), range(2, 4), None],
+    )
+    def test_rows_come_in_the_order_asked_for(self, case: tuple[Path, Any], wanted: Any) -> None:
+        path, rows = case
+        with h5py.File(path) as file:
+            found = RowReader(file["rows"]).read(wanted)
+        index = np.arange(50) if wanted is None else wanted
+        index = np.arange(50)[index] if isinstance(index, slice) else np.asarray(index, int)
+        np.testing.assert_array_equal(found, rows[index])
+
+    def test_a_row_that_is_not_there_is_an_error(self, case: tuple[Path, Any]) -> None:
+        with h5py.File(case[0]) as file, pytest.raises(IndexError, match="row 50 was asked for"):
+            RowReader(file["rows"]).read([50])
+
+    def test_blocks_cover_all_rows(self, case: tuple[Path, Any]) -> None:
+        path, rows = case
+        with h5py.File(path) as file:
+            blocks = list(RowReader(file["rows"]).blocks(16))
+        assert [first for first, _ in blocks] == [0, 16, 32, 48]
+        np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), rows)
+
+    def test_a_writer_sees_what_it_has_not_flushed(self, tmp_path: Path) -> None:
+        with h5py.File(tmp_path / "open.h5", "w") as file:
+            file.create_dataset("rows", data=np.zeros((4, 2)), chunks=(4, 2))
+            file["rows"][1] = 5
+            assert RowReader(file["rows"]).read([1]).tolist() == [[5, 5]]
+
+
+class TestAccess:
+    def test_a_sample_is_one_row(self, concept_store: ConceptStore) -> None:
+        sample = access_sample_by_index(concept_store.path, 11)
+        assert (sample["id"], sample["label"], sample["split"]) == (11, 1, "train")
+        assert sample["image_features"].shape == (32,)
+        assert sample["image_token_features"].shape == (16, 32)
+        assert "image_token_features" not in access_sample_by_index(
+            concept_store.path, 0, tokens=False
+        )
+
+    def test_a_row_that_is_not_there_says_which_are(self, plain: Path) -> None:
+        with pytest.raises(RecipeError, match=r"Row 7 was asked for; .* has 7 rows, from 0 to 6"):
+            access_sample_by_index(plain, 7)
+
+    def test_a_batch_counts_within_its_split(self, plain: Path) -> None:
+        batch = access_batch(plain, "val", [1, 0])
+        assert (batch.ids.tolist(), batch.labels.tolist()) == ([4, 3], [0, 1])
+        assert batch.splits == ("val", "val")
+        assert batch.features is not None
+        assert batch.tokens is None
+        assert access_batch(plain, "train", slice(1, None), "tokens").features is None
+        assert len(access_batch(plain, None, slice(None), "both")) == 7
+        assert access_batch(plain, "train", 0).ids.tolist() == [0]
+
+    def test_an_unknown_split_place_or_type_is_refused(self, plain: Path) -> None:
+        with pytest.raises(RecipeError, match=r"no split 'vali'\. Did you mean 'val'"):
+            access_batch(plain, "vali", 0)
+        with pytest.raises(RecipeError, match="split 'val' has 2 images"):
+            access_batch(plain, "val", 2)
+        with pytest.raises(RecipeError, match="none of cls, tokens, both"):
+            access_batch(plain, "val", 0, "pooled")  # type: ignore[arg-type]
+
+    def test_a_file_that_is_no_store_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(NotAConceptStore, match="There is no file"):
+            summarize_h5(tmp_path / "none.h5")
+        with h5py.File(tmp_path / "other.h5", "w") as file:
+            file["ids"] = [1]
+        with pytest.raises(NotAConceptStore, match=r"it has no image_features, labels, split, tem"):
+            access_sample_by_index(tmp_path / "other.h5", 0)
+        (tmp_path / "text.h5").write_text("x")
+        with pytest.raises(NotAConceptStore, match="cannot be opened"):
+            get_template_names(tmp_path / "text.h5")
+
+
+class TestTemplates:
+    def test_names_are_found_by_prefix(self, concept_store: ConceptStore) -> None:
+        assert get_template_names(concept_store.path, "label") == ["label_prompts_t01"]
+        assert len(get_template_names(concept_store.path)) == 3
+
+    def test_features_are_fetched_by_id_by_group_and_by_concept(
+        self, concept_store: ConceptStore
+    ) -> None:
+        path = concept_store.path
+        one = fetch_template_features(path, "concept_prompts_t02", concept_list=["a stroke"])
+        assert one["concept_prompts_t02"].texts == ("the a stroke",)
+        assert one["concept_prompts_t02"].features.shape == (1, 32)
+        assert list(fetch_template_features(path, "concept")) == [
+            "concept_prompts_t01", "concept_prompts_t02",
+        ]  # fmt: skip
+        labels = fetch_template_features(path, "label_prompts")["label_prompts_t01"]
+        assert labels.names == ("zero", "one", "two")
+
+    def test_an_unmatched_concept_is_warned_of_and_left_out(self, plain: Path) -> None:
+        with pytest.warns(UnmatchedConcept, match="not in the store, left out: 'green'"):
+            found = fetch_template_features(plain, "concept", concept_list=["blue", "green"])
+        assert found["concept_prompts_t01"].names == ("blue",)
+
+    def test_only_unmatched_concepts_are_an_error(self, plain: Path) -> None:
+        with pytest.raises(RecipeError, match="None of the concepts that were asked for is there"):
+            fetch_template_features(plain, concept_list=["green"])
+
+    def test_an_unknown_template_or_missing_tokens_are_refused(self, plain: Path) -> None:
+        with pytest.raises(RecipeError, match=r"no template 'concept_prompts_t9'\. Did you mean"):
+            fetch_template_features(plain, "concept_prompts_t9")
+        with pytest.raises(RecipeError, match="has no text tokens"):
+            fetch_template_features(plain, features="tokens")
+
+
+class TestValidation:
+    def test_a_sound_store_is_described_and_said_to_be_valid(
+        self, concept_store: ConceptStore, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        validate_h5(concept_store.path, tokens=True)
+        told = capsys.readouterr().out
+        for fact in ("12 x 16 x 32", "first ids", "first labels", "split_counts", "logit_scale",
+                     "concept_prompts_t01", "valid: every count"):  # fmt: skip
+            assert fact in told
+
+    @pytest.mark.parametrize(
+        ("harm", "says"),
+        [
+            (lambda f: f["labels"].resize(6, axis=0), "the lengths differ"),
+            (lambda f: f.attrs.__setitem__("D", 9), "attribute D is 9, the datasets have 8"),
+            (lambda f: f.attrs.__setitem__("split_counts", "{}"), "split_counts says {}"),
+            (lambda f: f["ids"].__setitem__(3, 1), "ids do not ascend: row 3"),
+            (lambda f: f["image_features"].__setitem__(2, 0), "1 rows of image_features are not"),
+            (lambda f: f["image_token_features"].__setitem__(2, 0), "1 rows of image_token_feat"),
+            (lambda f: f["templates/concept_prompts_t01/texts"].__setitem__(0, "x"), "texts_hash"),
+            (lambda f: f["templates/concept_prompts_t01/text_features"].__setitem__(0, 0), "unit"),
+            (lambda f: f["templates/concept_prompts_t01"].__delitem__("texts"), "lacks texts"),
+        ],
+    )
+    def test_every_contradiction_is_named(self, plain: Path, harm: Any, says: str) -> None:
+        with h5py.File(plain, "r+") as file:
+            harm(file)
+        with pytest.raises(InvalidConceptStore, match=says):
+            validate_h5(plain, tokens=True, show=False)
+
+
+class TestMetadata:
+    def table(self, plain: Path) -> dict[str, list[Any]]:
+        batch = access_batch(plain, None, slice(None))
+        return {
+            "id": batch.ids.tolist(),
+            "label": batch.labels.tolist(),
+            "split": list(batch.splits),
+        }
+
+    def test_a_table_of_the_store_fits(self, plain: Path, tmp_path: Path) -> None:
+        import pandas as pd
+
+        assert check_metadata(plain, self.table(plain)) == 3
+        pd.DataFrame(self.table(plain)).to_csv(tmp_path / "table.csv", index=False)
+        assert check_metadata(plain, tmp_path / "table.csv") == 3
+
+    def test_a_shuffled_table_is_refused(self, plain: Path) -> None:
+        table = self.table(plain)
+        table["id"] = [1, 0, *table["id"][2:]]
+        with pytest.raises(RecipeError, match="Row 0 of the table has id = 1, the store has '0'"):
+            check_metadata(plain, table)
+
+    def test_a_shortened_table_is_refused(self, plain: Path) -> None:
+        table = {name: values[:-1] for name, values in self.table(plain).items()}
+        with pytest.raises(RecipeError, match=r"The table has 6 rows, .* has 7"):
+            check_metadata(plain, table)
+
+    def test_a_table_that_cannot_prove_its_order_is_refused(self, plain: Path) -> None:
+        with pytest.raises(RecipeError, match="none of them says which image a row is"):
+            check_metadata(plain, {"label": [0] * 7, "colour": ["red"] * 7})
+
+    def test_contents_and_names_prove_the_order_of_a_run(self, concept_store: ConceptStore) -> None:
+        table = {"sha256": list(concept_store.contents), "uri": concept_store.names}
+        assert check_metadata(concept_store.path, table) == 2
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20,000 images with tokens, 33 GB if they were there."""
+    path, rows = tmp_path_factory.mktemp("large") / "large.h5", 20_000
+    with h5py.File(path, "w") as file:
+        file.create_dataset("image_features", (rows, 1152), np.float16, chunks=(1024, 1152))
+        shape = (rows, 729, 1152)
+        file.create_dataset("image_token_features", shape, np.float16, chunks=(1, 729, 1152))
+        file["ids"] = np.arange(rows)
+        file["labels"] = np.zeros(rows, np.int64)
+        splits = ["train"] * (rows - 10) + ["test"] * 10
+        file.create_dataset("split", data=splits, dtype=h5py.string_dtype("utf-8"))
+        file.create_group("templates")
+        file.attrs.update({"D": 1152, "T_img": 729, "split_counts": json.dumps({"train": 1})})
+    return path
+
+
+class TestALargeStore:
+    """Nothing is loaded to describe it, and no more than what is asked for to read it."""
+
+    def test_it_is_summarized_in_under_a_second(self, large: Path) -> None:
+        began = time.perf_counter()
+        summary = summarize_h5(large, show=False)
+        assert time.perf_counter() - began < 1
+        assert summary["datasets"]["image_token_features"]["shape"] == [20_000, 729, 1152]
+
+    @pytest.mark.parametrize(
+        ("read", "returned_bytes"),
+        [
+            (lambda path: summarize_h5(path, show=False), 0),
+            (lambda path: get_template_names(path), 0),
+            (lambda path: access_sample_by_index(path, 19_999), 729 * 1152 * 2),
+            (lambda path: access_batch(path, "test", slice(None), "both"), 10 * 730 * 1152 * 2),
+            (lambda path: access_batch(path, None, [5], "cls"), 1152 * 2),
+        ],
+    )
+    def test_peak_memory_is_bounded_by_what_is_returned(
+        self, large: Path, read: Any, returned_bytes: int
+    ) -> None:
+        tracemalloc.start()
+        read(large)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 2 * returned_bytes + 8_000_000  # 20,000 splits and row numbers
