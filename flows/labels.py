@@ -37,7 +37,7 @@ def make_labelled(run: Run, preset: Preset, prefix: str = "") -> None:
         run, LabelRecipe(top=preset.top), images, prompts, ledger, f"{prefix}labels"
     )
     header, rows = label_rows(ledger, open_labels(run.store, labels))
-    run.show(Table("Zero-shot labels, with their share of the softmax", header, rows))
+    run.show(Table("Zero-shot labels, each with its confidence", header, rows))
 
 
 def make_labels(

@@ -3,7 +3,9 @@
 import inspect
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +23,7 @@ from storage.drafts import Draft, Making
 from storage.hashes import Hashes
 from storage.publishing import driving
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import seal_into, stop_requested
+from tasks.checkpoint import check_not_stopped, seal_into, stop_requested
 from tasks.models.load import resolve
 from tasks.progress import progress, say
 
@@ -54,16 +56,31 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
 
+_PRESET: ContextVar[str | None] = ContextVar("preset", default=None)
+
+
+@contextmanager
+def named_for(preset: str) -> Iterator[None]:
+    """Let the artifacts of runs in this context be known by the preset's name, not the flow's."""
+    token = _PRESET.set(preset)
+    try:
+        yield
+    finally:
+        _PRESET.reset(token)
+
+
 @dataclass
 class Run:
     """The artifacts that a flow has made so far."""
 
     name: str
+    """The first word of its artifacts' names: the flow's, or that of the preset being run."""
     runtime: Runtime
     made: list[Made] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.name = _PRESET.get() or self.name
         self.store = ArtifactStore(self.runtime.store)
 
     def resolve(self, model: ModelSpec) -> ModelSpec:
@@ -85,16 +102,20 @@ class Run:
         """Return the artifact of `making`, whatever part of it is missing made by `part_task`.
 
         `part_task` is called as `part_task(recipe, *inputs, part=..., runtime=..., **places)`;
-        `check` is called once when parts were made, before they are published.
+        `check` is called once before parts are published, also those of a run that ended.
         """
         began = time.perf_counter()
         rows_made = 0
         with driving(
-            self.store, making, part_rows=self.runtime.part_rows, on_wait=_say_waiting(name)
+            self.store,
+            making,
+            part_rows=self.runtime.part_rows,
+            take_over=self.runtime.take_over,
+            on_wait=_say_waiting(name),
         ) as draft:
             if draft is not None:
                 rows_made = self._make_parts(name, draft, making, part_task, inputs, places)
-                if rows_made and check:
+                if making.rows and check:
                     check()
             state: State[Artifact] = seal_into(self.runtime.store)(
                 making.recipe, making.inputs, runtime=self.runtime, made=made, return_state=True
@@ -131,7 +152,7 @@ class Run:
             given = {**places, "runtime": self.runtime}
             begin = _submitter(runner, part_task, making, inputs, given)
             failed = _all_parts(pending, begin, window=2 * self.runtime.workers)
-        if failed or stop_requested.is_set():
+        if failed or (stop_requested.is_set() and draft.pending()):
             raise _explain(name, draft, failed)
         return rows
 
@@ -188,12 +209,19 @@ def _all_parts(
             running.append((part, begin(part)))
         part, future = running.popleft()
         future.wait()
-        problem = future.result(raise_on_failure=False) if future.state.is_failed() else None
-        if isinstance(problem, Exception):
+        if problem := _problem(future):
             failed[part] = problem
         if stop_requested.is_set() or not all(isinstance(p, WorldError) for p in failed.values()):
             waiting.clear()
     return failed
+
+
+def _problem(future: PrefectFuture[Any]) -> Exception | None:
+    if future.state.is_completed():
+        return None
+    found = future.result(raise_on_failure=False)
+    told = future.state.message or f"it ended as {future.state.name}"
+    return found if isinstance(found, Exception) else RuntimeError(told)
 
 
 def _explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Exception:
@@ -204,7 +232,10 @@ def _explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Except
         return Stopped(f"Stopped. {kept}; run the same command to make the others.")
     for problem in real:
         if not isinstance(problem, WorldError):
-            problem.add_note(f"{kept}; they are kept, and the next run makes only the others.")
+            if sealed:
+                problem.add_note(f"{kept}; they are kept, and the next run makes only the others.")
+            else:
+                draft.discard()
             return problem
     told = "; ".join(dict.fromkeys(str(problem).rstrip(".") for problem in real[:3]))
     raised = PartsFailed(
@@ -217,8 +248,13 @@ def _explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Except
 
 
 def _say_waiting(name: str) -> Callable[[str], None]:
+    told: list[str] = []
+
     def waiting(holder: str) -> None:
-        say(f"{name}: another run is making it ({holder}); waiting for that one to finish.")
+        check_not_stopped()
+        if not told:
+            say(f"{name}: another run is making it ({holder}); waiting for that one to finish.")
+        told.append(holder)
 
     return waiting
 

@@ -43,6 +43,11 @@ def prefect_server() -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if configured := PREFECT_API_URL.value():
+        if not _answers(str(configured)):
+            raise ServerMissing(
+                f"PREFECT_API_URL names {configured}, and no Prefect server answers there. Start "
+                "it (`prefect server start`), or unset the variable: a run then starts its own."
+            )
         yield str(configured)
         return
     port = _free_port()

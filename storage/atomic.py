@@ -15,6 +15,9 @@ from uuid import uuid4
 from storage.errors import NoSpace
 from storage.steps import step
 
+_WAIT_SECONDS = 0.1
+"""Between two looks at a lock that another process holds."""
+
 
 def fsync_file(path: Path) -> None:
     """Return when the bytes of `path` are on the disk."""
@@ -116,7 +119,8 @@ def _is_full(problem: OSError | RuntimeError) -> bool:
 def exclusive(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the flock of `path`, which the kernel frees when this process dies, however it dies.
 
-    `on_wait` is called once, with what the holder wrote of itself, when another process holds it.
+    While another process holds it, `on_wait` is called again and again with what that one wrote of
+    itself; an error that it raises ends the waiting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -130,18 +134,21 @@ def exclusive(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
 
 
 def _wait_for(descriptor: int, on_wait: Callable[[str], None] | None) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if on_wait:
-            on_wait(os.pread(descriptor, 200, 0).decode(errors="replace") or "another process")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if on_wait:
+                on_wait(os.pread(descriptor, 200, 0).decode(errors="replace") or "another process")
+            time.sleep(_WAIT_SECONDS)
+        else:
+            return
 
 
 def is_held(path: Path) -> bool:
     """Whether some process holds the flock of `path`."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from conf.keys import ArtifactKey
 from storage.errors import DamagedArtifact
-from storage.manifest import Manifest
+from storage.manifest import MANIFEST, Manifest
 from storage.store import ArtifactStore
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS artifacts (
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
     at TEXT NOT NULL, seconds REAL NOT NULL, family TEXT NOT NULL, recipe TEXT NOT NULL,
-    inputs TEXT NOT NULL, made TEXT NOT NULL
+    inputs TEXT NOT NULL, made TEXT NOT NULL, manifest_mtime_ns INTEGER NOT NULL
 ) STRICT
 """
 
@@ -53,30 +53,41 @@ class Catalog:
 
     @contextmanager
     def _synchronised(self) -> Iterator[sqlite3.Connection]:
-        try:
-            database = self._open()
-        except sqlite3.DatabaseError:  # damaged, and worth nothing: the manifests know it all
-            self.path.unlink(missing_ok=True)
-            database = self._open()
-        with closing(database):
+        with closing(self._open()) as database:
             yield database
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=30)
+        """Return the database, up to date; in memory where the store cannot be written."""
+        try:
+            return self._updated(sqlite3.connect(self.path, timeout=30))
+        except sqlite3.OperationalError:  # a read-only disk: it can still be looked at
+            return self._updated(sqlite3.connect(":memory:"))
+        except sqlite3.DatabaseError:  # damaged, and worth nothing: the manifests know it all
+            self.path.unlink(missing_ok=True)
+            return self._updated(sqlite3.connect(self.path, timeout=30))
+
+    def _updated(self, database: sqlite3.Connection) -> sqlite3.Connection:
         try:
             with database:
                 database.execute(_SCHEMA)
-                known = {key for (key,) in database.execute("SELECT key FROM artifacts")}
-                present = {str(key) for key in self.store.published()}
-                gone = [(key,) for key in known - present]
+                known = dict(database.execute("SELECT key, manifest_mtime_ns FROM artifacts"))
+                present = {str(key): self._mtime_ns(key) for key in self.store.published()}
+                gone = [(key,) for key in known if key not in present]
                 database.executemany("DELETE FROM artifacts WHERE key = ?", gone)
-                values = self._rows(sorted(present - known))
-                marks = ",".join("?" * 10)
-                database.executemany(f"INSERT OR REPLACE INTO artifacts VALUES ({marks})", values)
+                new = sorted(key for key, when in present.items() if known.get(key) != when)
+                rows = ((*row, present[str(row[0])]) for row in self._rows(new))
+                marks = ",".join("?" * 11)
+                database.executemany(f"INSERT OR REPLACE INTO artifacts VALUES ({marks})", rows)
         except BaseException:
             database.close()
             raise
         return database
+
+    def _mtime_ns(self, key: ArtifactKey) -> int:
+        try:
+            return (self.store.folder(key) / MANIFEST).stat().st_mtime_ns
+        except FileNotFoundError:  # quarantined a moment ago
+            return 0
 
     def _rows(self, keys: Sequence[str]) -> Iterator[tuple[str | int | float, ...]]:
         for key in keys:

@@ -40,10 +40,12 @@ class FileSum:
         """Return what is wrong with the file at `path`, in words, or None when it is as it was."""
         try:
             size_bytes = path.stat().st_size
+            if size_bytes != self.size_bytes:
+                return f"{path.name} has {size_bytes} bytes, {self.size_bytes} were written"
+            if rehash and FileSum.of(path) != self:
+                return f"{path.name} has other bytes than were written (BLAKE3 differs)"
         except FileNotFoundError:
             return f"{path.name} is gone"
-        if size_bytes != self.size_bytes:
-            return f"{path.name} has {size_bytes} bytes, {self.size_bytes} were written"
-        if rehash and FileSum.of(path) != self:
-            return f"{path.name} has other bytes than were written (BLAKE3 differs)"
+        except OSError as problem:  # a bad sector, say: as good as gone
+            return f"{path.name} cannot be read: {problem.strerror}"
         return None

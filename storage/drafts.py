@@ -2,11 +2,12 @@
 missing."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,6 +54,13 @@ class Making:
         }
 
 
+@lru_cache(maxsize=4)
+def _parsed(path: Path, *stamp: int) -> dict[str, Any]:
+    """Return the plan at `path`, parsed once: every part of a making asks for it."""
+    plan: dict[str, Any] = json.loads(path.read_bytes())
+    return plan
+
+
 class Draft:
     """An artifact in the making, at `<store>/drafts/<kind>/<key>/`."""
 
@@ -66,7 +74,10 @@ class Draft:
     def read(cls, path: Path) -> Self | None:
         """Return the draft at `path`, or None when there is no whole plan."""
         try:
-            return cls(path, json.loads((path / PLAN).read_bytes()))
+            status = (path / PLAN).stat()
+            return cls(
+                path, _parsed(path / PLAN, status.st_ino, status.st_mtime_ns, status.st_size)
+            )
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError) as problem:
@@ -146,3 +157,7 @@ class Draft:
         for path in (marker_path(self.parts, name), self.parts / name):
             if path.exists():
                 path.rename(quarantine / path.name)
+
+    def discard(self) -> None:
+        """Remove this draft, of which nothing is sealed: it was refused before it began."""
+        shutil.rmtree(self.path)

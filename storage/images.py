@@ -19,7 +19,7 @@ from storage.drafts import Draft
 from storage.errors import DamagedArtifact, IncompleteArtifact, UnknownArtifact
 from storage.hdf5 import read_rows, write_contiguous, write_pooled
 from storage.kinds import Kind
-from storage.parts import Marker, PartWriter, sealed
+from storage.parts import Marker, PartWriter
 from storage.store import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class ImageFeatures:
     @cached_property
     def markers(self) -> list[Marker]:
         """The markers of the parts, in order."""
-        return list(sealed(self.path / "parts", self.store.key_of(self.artifact)))
+        return self.store.markers(self.artifact)
 
     @cached_property
     def contents(self) -> tuple[str, ...]:
@@ -157,12 +157,12 @@ class ImageFeatures:
 
         return read_ledger(self.store.folder(self.manifest.made["dataset"]))
 
-    def frame(self, ledger: "Ledger | None" = None) -> "pd.DataFrame":
+    def frame(self, ledger: "Ledger") -> "pd.DataFrame":
         """Return the ok rows of `ledger` as a table, each with its feature in column `feature`.
 
-        Without one, of the dataset that the features were first made for.
+        Any ledger of the same contents does: labels and names are its own.
         """
-        frame = (ledger or self.ledger()).frame()
+        frame = ledger.frame()
         frame = frame[frame["status"] == "ok"].reset_index(drop=True)
         return frame.assign(feature=list(self.pooled(frame["sha256"].tolist())))
 

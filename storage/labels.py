@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS = "labels.parquet"
+COLUMNS = ("content_sha256", "rank", "label", "confidence", "cosine")
 
 
 def write_part(
@@ -49,8 +50,9 @@ def open_labels(store: ArtifactStore, artifact: Artifact) -> "pd.DataFrame":
     """Return the labels as a table: content_sha256, rank (1 is best), label, confidence, cosine."""
     import pandas as pd
 
-    paths = sorted(store.path_of(artifact).glob(f"parts/*/{LABELS}"))
-    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    parts = store.path_of(artifact) / "parts"
+    tables = [pd.read_parquet(parts / m.part / LABELS) for m in store.markers(artifact)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
 KINDS = (Kind(name=LabelRecipe.kind, open=open_labels, part_rows=1 << 16),)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from blake3 import blake3
 
 from conf.keys import ArtifactKey
-from storage.atomic import json_bytes, write_file
+from storage.atomic import is_temporary, json_bytes, write_file
 from storage.checksums import FileSum
 from storage.errors import DamagedArtifact
 
@@ -100,8 +100,14 @@ class Manifest:
 
 def files_in(folder: Path) -> set[str]:
     """Return the names, relative to `folder`, of the files that a manifest must list."""
-    paths = (path for path in folder.rglob("*") if not path.is_dir())
-    return {path.relative_to(folder).as_posix() for path in paths} - UNLISTED
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    names = {path.as_posix() for path in paths if not _is_leftover(path)}
+    return names - UNLISTED
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether `path` is of an interrupted write, Prefect's record perhaps: it means nothing."""
+    return any(is_temporary(step) for step in (path, *path.parents))
 
 
 def _signed(content: dict[str, Any]) -> bytes:

@@ -17,5 +17,7 @@ def open_artifact(name: str | Artifact, store: ArtifactStore | Path | str | None
     """
     if not isinstance(store, ArtifactStore):
         store = ArtifactStore(store or Runtime().store, create=False)
-    artifact = name if isinstance(name, Artifact) else store.resolve(name)
+    if isinstance(name, Artifact):
+        store.path_of(name)  # refuses the handle of another store
+    artifact = store.resolve(name.key if isinstance(name, Artifact) else name)
     return find_kind(artifact.kind).open(store, artifact)

@@ -150,6 +150,13 @@ def writing(parts: Path, key: ArtifactKey, name: str, rows: Sequence[str]) -> It
 
 def sweep(parts: Path) -> None:
     """Remove what interrupted writers left behind: temporary names and parts without a marker."""
-    for path in sorted(parts.iterdir()):
-        if is_temporary(path) or (path.is_dir() and not marker_path(parts, path.name).exists()):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    found = sorted(parts.iterdir())
+    leftovers = [
+        path
+        for path in found
+        if is_temporary(path) or (path.is_dir() and not marker_path(parts, path.name).exists())
+    ]
+    for path in leftovers:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if leftovers:
+        fsync_directory(parts)  # else a power loss may bring them back, unlisted, into a publishing

@@ -76,7 +76,8 @@ def _attributes(prompts: Prompts) -> dict[str, Any]:
 
 def open_prompts(store: ArtifactStore, artifact: Artifact) -> Prompts:
     """Return the prompt set of `artifact` with its features, in the order of its vocabulary."""
-    parts = [_read(path) for path in sorted(store.path_of(artifact).glob(f"parts/*/{PROMPTS}"))]
+    folder = store.path_of(artifact) / "parts"
+    parts = [_read(folder / marker.part / PROMPTS) for marker in store.markers(artifact)]
     words = [word for part in parts for word in part.vocabulary]
     place = {word: row for row, word in enumerate(words)}
     vocabulary = store.manifest(artifact.key).recipe["prompts"]["vocabulary"]

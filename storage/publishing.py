@@ -28,6 +28,9 @@ from storage.parts import Marker, sweep
 from storage.store import Artifact, ArtifactStore
 from storage.takeover import Donation, cut, donations, fill
 
+_TOLD_PACKAGES = ["torch", "torchvision", "timm", "numpy", "scipy", "h5py", "pillow", "pillow-heif"]
+"""Those whose versions a manifest tells, beside the library in a model's spec: they may change a
+feature's last bits."""
 _SPARE_BYTES = 1 << 26  # 64 MiB that a run leaves free for manifests, SQLite and everybody else
 
 
@@ -37,13 +40,14 @@ def driving(
     making: Making,
     *,
     part_rows: int | None = None,
+    take_over: bool = True,
     on_wait: Callable[[str], None] | None = None,
 ) -> Iterator[Draft | None]:
     """Yield the draft of `making`, its lock held, or None when the artifact is already published.
 
     A second process that asks for the same artifact waits here and then finds it published. A draft
     that an earlier run left is resumed: its sealed parts are hashed again, damaged ones
-    quarantined, and rows that artifacts of the same family hold are taken over.
+    quarantined, and, with `take_over`, rows that artifacts of the same family hold are taken over.
     """
     if store.find(making.key):
         yield None
@@ -53,7 +57,7 @@ def driving(
             yield None
             return
         with needing_space(store.path):
-            draft = _resume(store, making, part_rows)
+            draft = _resume(store, making, part_rows, take_over=take_over)
         _check_space(store, draft, making)
         yield draft
 
@@ -73,10 +77,12 @@ def _locked(
         yield
 
 
-def _resume(store: ArtifactStore, making: Making, part_rows: int | None) -> Draft:
+def _resume(
+    store: ArtifactStore, making: Making, part_rows: int | None, *, take_over: bool
+) -> Draft:
     kind = find_kind(making.key.kind)
     draft = store.draft(making.key)
-    offers = _offers(store, making, kind)
+    offers = _offers(store, making, kind) if take_over else []
     if draft:
         _check_plan(draft, making)
     else:
@@ -202,9 +208,7 @@ def _provenance(draft: Draft, markers: list[Marker]) -> dict[str, Any]:
         "devices": sorted({marker.device for marker in markers} - {""}),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {
-            name: found for name in ("torch", "numpy", "h5py") if (found := _version(name))
-        },
+        "packages": {name: found for name in _TOLD_PACKAGES if (found := _version(name))},
     }
 
 

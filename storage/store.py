@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
-from conf.errors import did_you_mean
+from conf.errors import RecipeError, did_you_mean
 from conf.keys import ArtifactKey, Frozen
 from storage.atomic import (
     exclusive,
@@ -28,6 +28,7 @@ from storage.atomic import (
 from storage.drafts import PLAN, Draft
 from storage.errors import DamagedArtifact, DraftLost, StoreError, UnknownArtifact
 from storage.manifest import MANIFEST, Manifest
+from storage.parts import Marker, sealed
 from storage.refs import Refs
 
 STORE_FORMAT = 1
@@ -138,13 +139,16 @@ class ArtifactStore:
 
     def published(self) -> list[ArtifactKey]:
         """Return the keys of all that is published, sorted."""
-        names = self.path.glob("published/*/*/manifest.json")
-        return sorted(ArtifactKey.parse(path.parent.name) for path in names)
+        return [key for key in self.published_folders() if (self.folder(key) / MANIFEST).is_file()]
 
     def published_folders(self) -> list[ArtifactKey]:
         """Return the keys of all directories under `published/`, also of those without a
         manifest."""
-        return sorted(ArtifactKey.parse(path.name) for path in self.path.glob("published/*/*/"))
+        found = []
+        for path in self.path.glob("published/*/*/"):
+            with suppress(RecipeError):  # not ours: what file servers leave in every folder
+                found.append(ArtifactKey.parse(path.name))
+        return sorted(found)
 
     def family(self, kind: str, family: str) -> list[ArtifactKey]:
         """Return the keys of the published artifacts of `kind` that share rows with `family`."""
@@ -157,9 +161,38 @@ class ArtifactStore:
         return found
 
     def drafts(self) -> list[Draft]:
-        """Return the artifacts in the making, by key."""
-        paths = sorted(self.path.glob(f"drafts/*/*/{PLAN}"))
-        return [draft for path in paths if (draft := Draft.read(path.parent))]
+        """Return the artifacts in the making, by key, but for those whose plan cannot be read."""
+        found = []
+        for path in sorted(self.path.glob(f"drafts/*/*/{PLAN}")):
+            with suppress(StoreError):
+                if draft := Draft.read(path.parent):
+                    found.append(draft)
+        return found
+
+    def unreadable_drafts(self) -> list[tuple[Path, str]]:
+        """Return the drafts whose plan cannot be read, and why; only their own makers stumble."""
+        found = []
+        for path in sorted(self.path.glob(f"drafts/*/*/{PLAN}")):
+            try:
+                Draft.read(path.parent)
+            except StoreError as problem:
+                found.append((path.parent, str(problem)))
+        return found
+
+    def markers(self, artifact: Artifact) -> list[Marker]:
+        """Return the markers of the parts of `artifact`, in order.
+
+        Raises DamagedArtifact when they do not hold the rows that were published.
+        """
+        key = self.key_of(artifact)
+        found = list(sealed(self.path_of(artifact) / "parts", key))
+        rows = sum(len(marker.rows) for marker in found)
+        if rows != (wanted := self.manifest(key).rows):
+            raise DamagedArtifact(
+                f"The parts of {key} hold {rows} rows, {wanted} were published. "
+                "`featuremill verify` quarantines it; run the flow again to remake it."
+            )
+        return found
 
     def resolve(self, name: str) -> Artifact:
         """Return the artifact that `name` means: a key, the start of one key, or a reference."""

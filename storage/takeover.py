@@ -66,13 +66,24 @@ def fill(draft: Draft, offers: Sequence[Donation], kind: Kind) -> None:
     pending = draft.pending()
     if not pending or not offers:
         return
-    holders = {row: offer for offer in reversed(offers) for row in offer.marker.rows}
+    holders: dict[str, list[Donation]] = {}
+    for offer in offers:
+        for row in offer.marker.rows:
+            holders.setdefault(row, []).append(offer)
     sound: dict[Path, bool] = {}
     for name in pending:
         rows = draft.rows_of(name)
-        offer = holders.get(rows[0])
-        if offer and set(rows) <= set(offer.marker.rows) and _is_sound(offer, sound):
-            _adopt(draft, name, offer, kind)
+        for offer in _holding(rows, holders.get(rows[0], [])):
+            if _is_sound(offer, sound):
+                _adopt(draft, name, offer, kind)
+                break
+
+
+def _holding(rows: Sequence[str], offers: Sequence[Donation]) -> list[Donation]:
+    """Return the offers that hold all of `rows`, those that hold nothing else first."""
+    wanted = set(rows)
+    fit = [offer for offer in offers if wanted <= set(offer.marker.rows)]
+    return sorted(fit, key=lambda offer: offer.marker.rows != tuple(rows))
 
 
 def _is_sound(offer: Donation, known: dict[Path, bool]) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from conf.errors import RecipeError
 from conf.keys import ArtifactKey
+from storage.atomic import is_held
 from storage.checksums import FileSum
 from storage.drafts import Draft
 from storage.errors import DamagedArtifact
@@ -44,8 +45,11 @@ def verify(
         on_progress(str(key))
         yield _verify_published(store, key, known)
     for draft in store.drafts():
-        on_progress(str(draft.key))
-        yield from _verify_draft(store, draft)
+        if not is_held(store.lock_path(draft.key)):  # else a run is making it, and may publish it
+            on_progress(str(draft.key))
+            yield from _verify_draft(store, draft)
+    for path, problem in store.unreadable_drafts():
+        yield Finding(f"draft {path.name}", "damaged", problem, 0)
     for name, text in store.refs.all().items():
         if not _is_published(store, text):
             yield Finding(name, "dangling", f"refers to {text}, which is not published", 0)
@@ -80,10 +84,10 @@ def _problem(manifest: Manifest, folder: Path, known: dict[tuple[int, int], File
             return f"{name}: {problem}"
         status = path.stat()
         inode = (status.st_dev, status.st_ino)
-        if inode not in known:
-            known[inode] = FileSum.of(path)
-        if known[inode] != sums:
-            return f"{name} has other bytes than were published (BLAKE3 differs)"
+        if known.get(inode) != sums:
+            if problem := sums.problem(path):
+                return f"{name}: {problem}"
+            known[inode] = sums
     if strangers := files_in(folder) - manifest.files.keys():
         return f"{sorted(strangers)} in it were never published"
     return _rows_problem(manifest, folder)

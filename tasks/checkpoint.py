@@ -91,15 +91,18 @@ class StoreRemembers(CachePolicy):
         **kwargs: Any,
     ) -> str:
         """Return the path of the record, its content made to say what the store says now."""
-        store = ArtifactStore(inputs["runtime"].store)
         key = inputs["recipe"].key(**inputs["inputs"])
-        record = store.folder(key) / RECORD
-        found = store.find(key)
-        if found is None:
-            record.unlink(missing_ok=True)
-        else:
-            write_file(record, record_of(found))
+        remember(ArtifactStore(inputs["runtime"].store), key)
         return f"{key.kind}/{key}/{RECORD}"
+
+
+def remember(store: ArtifactStore, key: ArtifactKey) -> None:
+    """Write the record of `key` anew when it is published, and remove it when it is not."""
+    record = store.folder(key) / RECORD
+    if found := store.find(key):
+        write_file(record, record_of(found))
+    else:
+        record.unlink(missing_ok=True)
 
 
 def record_of(artifact: Artifact) -> bytes:

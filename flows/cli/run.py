@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -46,7 +47,8 @@ def run(given: argparse.Namespace) -> int:
     began = time.perf_counter()
     with first_interrupt_stops(), prefect_server():
         flow = importlib.import_module(f"flows.{preset.flow}").FLOW
-        made = flow(preset.settings, runtime)
+        with importlib.import_module("flows.run").named_for(preset.name):
+            made = flow(preset.settings, runtime)
     seconds = time.perf_counter() - began
     if given.json:
         print_json(as_json(made, seconds))
@@ -124,4 +126,11 @@ def print_report(run: "Run", seconds: float) -> None:
     ]
     print(f"\nArtifacts of this run ({seconds:.1f} s)\n\n{as_text(header, rows)}")
     print(f"\nThey are in {run.runtime.store}")
-    print(f"Look closer: featuremill show {run.name}/{run.made[-1].name}")
+    if run.made:
+        print(f"Look closer: {_program()} show {run.name}/{run.made[-1].name}")
+
+
+def _program() -> str:
+    """Return how the user calls this program: by its name when the shell finds it."""
+    found = shutil.which("featuremill")
+    return "featuremill" if found else os.path.relpath(sys.argv[0])

@@ -25,7 +25,8 @@ def run(given: argparse.Namespace) -> int:
     for finding in bad:
         print(f"{finding.state}: {finding.name}: {finding.reason}")
     size = sum(finding.size_bytes for finding in findings) / 1e6
-    print(f"{len(findings) - len(bad)} of {len(findings)} are whole ({size:,.1f} MB hashed).")
+    whole = len(findings) - len(bad)
+    print(f"{whole} of {len(findings)} artifacts are whole ({size:,.1f} MB hashed).")
     if any(finding.state == "damaged" for finding in bad):
         print(f"What is damaged was moved to {store.path / 'quarantine'}, with the reason.")
     if bad:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float16, Float32
 
+from tasks.compute.norms import FeaturesUnusable
+
 MIN_COSINE = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.99}
 """How alike an image's feature must be when it is encoded again, alone: what rounding may do."""
 
@@ -29,7 +31,7 @@ class FeatureBuffers:
         pooled: Float32[np.ndarray, "batch dim"],
         tokens: Float32[np.ndarray, "batch tokens width"] | None,
     ) -> None:
-        """Fill the rows of `span`; raises ValueError for numbers that float16 cannot say."""
+        """Fill the rows of `span`; raises FeaturesUnusable for numbers that float16 cannot say."""
         _put(self.pooled, span, pooled)
         if self.tokens is not None and tokens is not None:
             _put(self.tokens, span, tokens)
@@ -41,7 +43,7 @@ def _put(
     with np.errstate(over="ignore", invalid="ignore"):
         target[span] = values
     if not np.isfinite(target[span]).all():
-        raise ValueError(
+        raise FeaturesUnusable(
             f"Features of rows {span.start} to {span.stop - 1} are not finite in float16: the "
             f"model "
             "gave NaN, infinity or more than 65504. Another precision, such as fp32, usually cures "
@@ -55,16 +57,15 @@ def check_same_feature(
     precision: str,
     part: str,
 ) -> None:
-    """Raise ValueError unless `again` points where `stored` does, as far as `precision` can
+    """Raise FeaturesUnusable unless `again` points where `stored` does, as far as `precision` can
     tell."""
     wide = stored.astype(np.float32)
     cosine = float(again @ wide / (np.linalg.norm(again) * np.linalg.norm(wide)))
     if not cosine >= MIN_COSINE[precision]:
-        raise ValueError(
+        raise FeaturesUnusable(
             f"The first image of part {part}, encoded again, gives another feature than is stored: "
-            f"cosine "
-            f"{cosine:.5f}, at least {MIN_COSINE[precision]} was expected of {precision}. Library, "
-            "preprocessing or weights changed under the same recipe. Remove the draft, or go back "
-            "to the "
-            "versions it was begun with, and run again."
+            f"cosine {cosine:.5f}, at least {MIN_COSINE[precision]} was expected of {precision}. "
+            "Libraries or weights changed under the same recipe; `featuremill show` says which "
+            "versions made an artifact. Go back to those, or encode all rows anew: remove the "
+            "draft and add --set runtime.take_over=false."
         )

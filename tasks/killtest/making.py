@@ -11,7 +11,7 @@ from conf.runtime import Runtime
 from storage.drafts import Making
 from storage.publishing import driving
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import seal
+from tasks.checkpoint import remember, seal
 from tasks.dataset import keep_ledger, scan_source
 from tasks.images import encode_part
 from tasks.killtest.scene import PART_ROWS, Scene
@@ -45,6 +45,7 @@ def _make(
             note("sealed", part)
         artifact: Artifact = seal.fn(making.recipe, making.inputs, runtime=runtime)
     note("published", artifact.key)
+    remember(ArtifactStore(runtime.store), making.key)  # as the next run's seal will
     return artifact
 
 

@@ -9,13 +9,16 @@ import pytest
 
 import tasks.images
 from conf.dataset import parse_source
-from conf.errors import RecipeError
+from conf.errors import RecipeError, Stopped
 from conf.images import Preset
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from flows.images import image_features
 from flows.run import PartsFailed, Run
 from storage.open import open_artifact
+from storage.store import ArtifactStore
+from tasks.checkpoint import stop_requested
+from tasks.compute.norms import FeaturesUnusable
 from tasks.dataset import open_contents
 from tasks.models.protocols import EncodedImages, Float32
 from tasks.models.toy import ToyEncoder
@@ -182,3 +185,83 @@ def test_a_deployment_may_give_every_setting_as_plain_json(
     }
     run = image_features(**parameters)
     assert run.made[1].artifact.rows == 2
+
+
+def test_rows_that_were_refused_are_refused_again_by_the_next_run(
+    add_photos: Callable[..., Path],
+    runtime: Runtime,
+    toy: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = preset(add_photos(4), toy)
+
+    class Unsteady(ToyEncoder):
+        def encode_images(self, pixels: Float32, *, tokens: bool = False) -> EncodedImages:
+            encoded = super().encode_images(pixels, tokens=tokens)
+            return encoded if len(pixels) > 1 else EncodedImages(-encoded.pooled)
+
+    monkeypatch.setattr(tasks.images, "load_encoder", lambda model, runtime: Unsteady())
+    for _ in range(2):
+        with pytest.raises(FeaturesUnusable, match=r"cosine -1\.00000"):
+            image_features(settings, runtime)
+    monkeypatch.setattr(tasks.images, "load_encoder", lambda model, runtime: ToyEncoder())
+    assert image_features(settings, runtime).made[1].rows_made == 0
+
+
+def test_a_refused_recipe_leaves_no_draft_behind(
+    add_photos: Callable[..., Path],
+    runtime: Runtime,
+    toy: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(model: ModelSpec, runtime: Runtime) -> ToyEncoder:
+        raise RecipeError("this model has no tokens")
+
+    monkeypatch.setattr(tasks.images, "load_encoder", refuse)
+    with pytest.raises(RecipeError) as caught:
+        image_features(preset(add_photos(3), toy), runtime)
+    assert not hasattr(caught.value, "__notes__")
+    assert ArtifactStore(runtime.store).drafts() == []
+
+
+def test_a_stop_after_the_last_part_publishes_what_is_whole(
+    add_photos: Callable[..., Path],
+    runtime: Runtime,
+    toy: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = preset(add_photos(2), toy)
+
+    class Stopping(ToyEncoder):
+        def encode_images(self, pixels: Float32, *, tokens: bool = False) -> EncodedImages:
+            stop_requested.set()
+            return super().encode_images(pixels, tokens=tokens)
+
+    monkeypatch.setattr(tasks.images, "load_encoder", lambda model, runtime: Stopping())
+    try:
+        assert image_features(settings, runtime).made[1].state == "Completed"
+    finally:
+        stop_requested.clear()
+
+
+def test_a_stop_before_the_last_part_keeps_the_others(
+    add_photos: Callable[..., Path],
+    runtime: Runtime,
+    toy: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = preset(add_photos(6), toy)
+
+    class Stopping(ToyEncoder):
+        def encode_images(self, pixels: Float32, *, tokens: bool = False) -> EncodedImages:
+            stop_requested.set()
+            return super().encode_images(pixels, tokens=tokens)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.images, "load_encoder", lambda model, runtime: Stopping())
+        try:
+            with pytest.raises(Stopped, match=r"1 of 3 parts of features are sealed"):
+                image_features(settings, runtime)
+        finally:
+            stop_requested.clear()
+    assert image_features(settings, runtime).made[1].rows_made == 4

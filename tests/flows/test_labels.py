@@ -83,3 +83,18 @@ def test_one_changed_template_leaves_the_other_prompt_sets_alone(
         ("t01", "Cached"),
         ("t02", "Completed"),
     ]
+
+
+@pytest.mark.parametrize("broken", [(), ("broken.jpg",)])
+def test_a_folder_without_a_readable_image_has_no_labels_and_no_error(
+    tmp_path: Path, runtime: Runtime, toy: ModelSpec, broken: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    for name in broken:
+        (folder / name).write_bytes(b"\xff\xd8 no more")
+    for state in ("Completed", "Cached"):
+        run = label_photos(preset(folder, toy), runtime)
+        assert [made.state for made in run.made] == [state] * 4 or state == "Completed"
+        assert [row[0] for row in run.tables[0].rows] == [*broken]
+    assert run.made[-1].artifact.rows == 0

@@ -25,9 +25,17 @@ with prefect_server() as address:
 
 def test_a_configured_server_is_used_and_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_start", None)
+    monkeypatch.setattr(server, "_answers", lambda address: True)
     address = "http://127.0.0.1:4200/api"
     with temporary_settings({PREFECT_API_URL: address}), prefect_server() as used:
         assert used == address
+
+
+def test_a_configured_server_that_is_silent_is_an_error_that_names_it() -> None:
+    silent = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"})
+    error = pytest.raises(ServerMissing, match=r"names http://127\.0\.0\.1:9/api, and no Prefect")
+    with silent, error, prefect_server():
+        pass
 
 
 def test_a_server_that_does_not_start_is_an_error_that_says_what_to_do(

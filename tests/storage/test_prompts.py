@@ -5,7 +5,7 @@ import pytest
 
 from conf.keys import ArtifactKey
 from storage.manifest import Manifest
-from storage.parts import PartWriter
+from storage.parts import part_name, writing
 from storage.prompts import Prompts, Scoring, open_prompts, write_prompts
 from storage.store import Artifact, ArtifactStore
 
@@ -25,9 +25,10 @@ def prompts(*words: str, bias: float | None = None) -> Prompts:
 
 def written(store: ArtifactStore, *parts: Prompts) -> Artifact:
     for number, part in enumerate(parts):
-        folder = store.folder(KEY) / "parts" / f"{KEY}.{number:05d}"
-        folder.mkdir(parents=True)
-        write_prompts(PartWriter(folder), part, "fingerprint")
+        parts_folder = store.folder(KEY) / "parts"
+        parts_folder.mkdir(parents=True, exist_ok=True)
+        with writing(parts_folder, KEY, part_name(KEY, number), part.vocabulary) as writer:
+            write_prompts(writer, part, "fingerprint")
     words = sorted(word for part in parts for word in part.vocabulary)
     recipe = {"prompts": {"vocabulary": words}}
     Manifest(str(KEY), "", "", recipe, {}, len(words), {}).write(store.folder(KEY))

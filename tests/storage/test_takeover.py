@@ -8,6 +8,7 @@ import pytest
 
 import storage.publishing
 from storage.parts import sealed
+from storage.publishing import driving
 from storage.store import Artifact
 
 OLD, NEW = range(30), range(48)  # 18 rows more
@@ -117,3 +118,23 @@ def test_where_hard_links_are_refused_files_are_copied(
     assert features.encoded == [*range(30, 48)]
     assert features.read(grown) == features.truth(NEW)
     assert not inodes(features, old).items() & inodes(features, grown).items()
+
+
+@pytest.mark.parametrize("size", [4, 7, 10, 13, 16])
+def test_of_donors_that_overlap_all_rows_are_taken(features: Any, size: int) -> None:
+    features.part_rows = 8
+    features.make(range(20))
+    features.make(range(size))  # keys sort either way: the first donor found is not always the fit
+    features.encoded.clear()
+    grown = features.make(range(40))
+    assert features.encoded == [*range(20, 40)]
+    assert features.read(grown) == features.truth(range(40))
+
+
+def test_nothing_is_taken_over_when_that_is_asked_for(features: Any) -> None:
+    features.make(OLD)
+    features.encoded.clear()
+    making = features.making(NEW)
+    with driving(features.store, making, part_rows=16, take_over=False) as draft:
+        assert draft is not None
+        assert len(draft.pending()) == 3

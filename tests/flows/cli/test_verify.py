@@ -22,7 +22,7 @@ def labels_file(store: Path) -> Path:
 
 def test_a_whole_store_is_said_to_be_whole(own_store: Path, capsys: Capsys) -> None:
     assert main(["verify"]) == 0
-    assert capsys.readouterr().out.startswith("4 of 4 are whole (")
+    assert capsys.readouterr().out.startswith("4 of 4 artifacts are whole (")
 
 
 def test_as_json_it_is_a_list_of_findings(own_store: Path, capsys: Capsys) -> None:
@@ -38,7 +38,7 @@ def test_damage_is_named_quarantined_and_code_3(own_store: Path, capsys: Capsys)
     assert main(["verify"]) == 3
     told = capsys.readouterr().out
     assert f"damaged: {file.parents[2].name}: parts/" in told
-    assert "has other bytes than were published (BLAKE3 differs)" in told
+    assert "has other bytes than were written (BLAKE3 differs)" in told
     assert "dangling: small/labels: refers to " in told
     assert f"What is damaged was moved to {own_store / 'quarantine'}, with the reason." in told
     assert "Run the flows again: only what is damaged or gone is remade." in told
@@ -77,4 +77,4 @@ def test_an_empty_store_is_whole(
     monkeypatch.setenv("FEATUREMILL_STORE", str(tmp_path / "empty"))
     ArtifactStore(tmp_path / "empty")
     assert main(["verify"]) == 0
-    assert capsys.readouterr().out == "0 of 0 are whole (0.0 MB hashed).\n"
+    assert capsys.readouterr().out == "0 of 0 artifacts are whole (0.0 MB hashed).\n"

@@ -106,7 +106,7 @@ def test_another_feature_is_told_with_part_cosine_and_way_out() -> None:
         "The first image of part p.00000, encoded again, gives another feature than is stored: "
         "cosine 0.00000, at least 0.9999 was expected of fp32."
     )
-    assert said.endswith("go back to the versions it was begun with, and run again.")
+    assert said.endswith("remove the draft and add --set runtime.take_over=false.")
 
 
 def test_a_feature_that_is_not_a_number_is_never_the_same() -> None:
