@@ -1,5 +1,6 @@
 """What every test stands on: no network, nothing of the user's, one Prefect server."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -93,6 +94,26 @@ def make_small_store(path: Path) -> Path:
     texts = make("prompts", prompts, encode_prompts)
     make("labels", labels, label_images, features, texts)
     return path
+
+
+@pytest.fixture(scope="session")
+def concept_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository with ConceptCLIP's interface: remote code, tiny random weights."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("hub") / "ConceptCLIP"
+    folder.mkdir()
+    for path in (Path(__file__).parent / "data" / "concept_clip").iterdir():
+        shutil.copy(path, folder / path.name.removesuffix(".txt"))
+    drawn = torch.Generator().manual_seed(0)
+    shapes: dict[str, list[int]] = json.loads((folder / "shapes.json").read_text())
+    weights = {name: torch.randn(shape, generator=drawn) for name, shape in shapes.items()}
+    logits = {"logit_scale": 4.57, "logit_bias": -10.0}
+    logits |= {"concept_logit_scale": 3.0, "concept_logit_bias": -9.0}
+    weights |= {name: torch.tensor(value) for name, value in logits.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 @pytest.fixture(scope="session")

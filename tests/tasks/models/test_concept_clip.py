@@ -1,6 +1,7 @@
 """ConceptCLIP's adapter on a real directory of remote code: tiny, random, the same interface."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,148 +20,12 @@ from tasks.models.text_tokens import HasTextTokens, logits_of, text_tokens
 from tasks.models.token_space import token_space
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-CONFIGURATION = """
-from transformers import PretrainedConfig
-
-class ConceptCLIPConfig(PretrainedConfig):
-    model_type = "conceptclip"
-    def __init__(self, width=16, text_width=12, vocab_size=40, **rest):
-        self.width, self.text_width, self.vocab_size = width, text_width, vocab_size
-        super().__init__(**rest)
-"""
-MODELING = """
-import torch
-from torch import nn
-from transformers import PreTrainedModel
-from .configuration_conceptclip import ConceptCLIPConfig
-
-def projection(before, after):
-    layers = nn.Linear(before, after, bias=False), nn.GELU(), nn.Linear(after, after, bias=False)
-    return nn.Sequential(*layers)
-
-class ConceptCLIP(PreTrainedModel):
-    config_class = ConceptCLIPConfig
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.patches = nn.Conv2d(3, config.width, 8, 8)
-        self.words = nn.Embedding(config.vocab_size, config.text_width)
-        self.pooled_text = nn.Linear(config.text_width, config.width)
-        self.image_proj = projection(config.width, config.width)
-        self.text_proj = projection(config.text_width, config.width)
-        self.logit_scale = nn.Parameter(torch.tensor(4.57))
-        self.logit_bias = nn.Parameter(torch.tensor(-10.0))
-        self.concept_logit_scale = nn.Parameter(torch.tensor(3.0))
-        self.concept_logit_bias = nn.Parameter(torch.tensor(-9.0))
-        self.post_init()
-
-    def _init_weights(self, module):
-        pass
-
-    def encode_image(self, image, normalize=False):
-        tokens = self.patches(image).flatten(2).transpose(1, 2)
-        pooled = tokens.mean(1)
-        return (nn.functional.normalize(pooled, dim=-1) if normalize else pooled), tokens
-
-    def encode_text(self, text, normalize=False):
-        tokens = self.words(text)
-        kept = (text != 0).unsqueeze(-1)
-        pooled = self.pooled_text((tokens * kept).sum(1) / kept.sum(1).clamp(min=1))
-        return (nn.functional.normalize(pooled, dim=-1) if normalize else pooled), tokens
-
-    def forward(self, pixel_values=None, input_ids=None):
-        image, image_tokens = self.encode_image(pixel_values, normalize=True)
-        text, text_tokens = self.encode_text(input_ids, normalize=True)
-        return {
-            "image_features": image, "text_features": text,
-            "image_token_features": self.image_proj(image_tokens),
-            "text_token_features": self.text_proj(text_tokens),
-            "logit_scale": self.logit_scale.exp(), "logit_bias": self.logit_bias,
-            "concept_logit_scale": self.concept_logit_scale.exp(),
-            "concept_logit_bias": self.concept_logit_bias,
-        }
-"""
-PROCESSING = """
-from transformers import ProcessorMixin
-
-class ConceptCLIPProcessor(ProcessorMixin):
-    attributes = ["image_processor", "tokenizer"]
-    image_processor_class = "SiglipImageProcessor"
-    tokenizer_class = "AutoTokenizer"
-
-    def __init__(self, image_processor=None, tokenizer=None, **rest):
-        super().__init__(image_processor, tokenizer)
-"""
-WORDS = ["[PAD]", "[UNK]", "a", "photo", "of", "cell", "with", "segmented", "nucleus", "round"]
-
-
-def write_remote_code(folder: Path) -> None:
-    """Write a repository as the hub would give it: code, configuration, tokenizer, weights."""
-    import torch
-    from safetensors.torch import save_file
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    folder.mkdir(parents=True)
-    (folder / "configuration_conceptclip.py").write_text(CONFIGURATION)
-    (folder / "modeling_conceptclip.py").write_text(MODELING)
-    (folder / "processing_conceptclip.py").write_text(PROCESSING)
-    maps = {
-        "config.json": {
-            "model_type": "conceptclip",
-            "auto_map": {
-                "AutoConfig": "configuration_conceptclip.ConceptCLIPConfig",
-                "AutoModel": "modeling_conceptclip.ConceptCLIP",
-            },
-        },
-        "processor_config.json": {
-            "processor_class": "ConceptCLIPProcessor",
-            "auto_map": {"AutoProcessor": "processing_conceptclip.ConceptCLIPProcessor"},
-        },
-        "preprocessor_config.json": {
-            "image_processor_type": "SiglipImageProcessor",
-            "size": {"height": 32, "width": 32},
-            "image_mean": [0.5] * 3,
-            "image_std": [0.5] * 3,
-            "resample": 3,
-        },
-        "tokenizer_config.json": {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": 16,
-            "pad_token": "[PAD]",
-            "unk_token": "[UNK]",
-        },
-    }
-    for name, content in maps.items():
-        (folder / name).write_text(json.dumps(content))
-    tokenizer = Tokenizer(models.WordLevel({w: n for n, w in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    torch.manual_seed(0)
-    shapes = {
-        "patches.weight": (16, 3, 8, 8),
-        "patches.bias": (16,),
-        "words.weight": (40, 12),
-        "pooled_text.weight": (16, 12),
-        "pooled_text.bias": (16,),
-        "image_proj.0.weight": (16, 16),
-        "image_proj.2.weight": (16, 16),
-        "text_proj.0.weight": (16, 12),
-        "text_proj.2.weight": (16, 16),
-    }
-    weights = {name: torch.randn(shape) for name, shape in shapes.items()}
-    weights |= {
-        "logit_scale": torch.tensor(4.57),
-        "logit_bias": torch.tensor(-10.0),
-        "concept_logit_scale": torch.tensor(3.0),
-        "concept_logit_bias": torch.tensor(-9.0),
-    }
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory, concept_clip: Path) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    write_remote_code(folder / "JerrryNie--ConceptCLIP")
+    shutil.copytree(concept_clip, folder / "JerrryNie--ConceptCLIP")
     return folder
 
 
@@ -203,8 +68,8 @@ def test_missing_weights_name_the_command(tmp_path: Path) -> None:
         resolve(spec_of(), Runtime(models=tmp_path))
 
 
-def test_changed_code_is_another_model(tmp_path: Path) -> None:
-    write_remote_code(tmp_path / "mine")
+def test_changed_code_is_another_model(tmp_path: Path, concept_clip: Path) -> None:
+    shutil.copytree(concept_clip, tmp_path / "mine")
     runtime, spec = Runtime(models=tmp_path), spec_of(weights="local-dir:mine")
     before = resolve(spec, runtime)
     with (tmp_path / "mine" / "modeling_conceptclip.py").open("a") as file:
@@ -219,9 +84,11 @@ def test_a_directory_outside_the_models_root_is_refused(tmp_path: Path) -> None:
         resolve(spec_of(weights="local-dir:../x"), Runtime(models=tmp_path))
 
 
-def test_a_fetched_commit_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
+def test_a_fetched_commit_that_is_not_the_pinned_one_is_refused(
+    tmp_path: Path, concept_clip: Path
+) -> None:
     folder = tmp_path / "JerrryNie--ConceptCLIP"
-    write_remote_code(folder)
+    shutil.copytree(concept_clip, folder)
     (folder / "featuremill-origin.json").write_text(json.dumps({"revision": "a" * 40}))
     with pytest.raises(RecipeError, match=f"has {'a' * 40}"):
         resolve(spec_of(), Runtime(models=tmp_path))
