@@ -1,3 +1,4 @@
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -6,14 +7,13 @@ import pytest
 
 from conf.errors import RecipeError
 from conf.sources.medmnist import Source
-from storage.readers import medmnist
 from storage.readers.medmnist import open_source
 from storage.readers.protocol import SourceMissing
 
 
 def write_archive(path: Path) -> None:
     drawn = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, labels in (("train", [0, 3]), ("val", [6]), ("test", [7])):
         arrays[f"{split}_images"] = drawn.integers(0, 256, (len(labels), 28, 28, 3), np.uint8)
         arrays[f"{split}_labels"] = np.array(labels, np.uint8)[:, None]
@@ -58,7 +58,7 @@ def test_offline_one_clear_error_and_nothing_is_left_behind(
     class Package:
         BloodMNIST = Offline
 
-    monkeypatch.setattr(medmnist.importlib, "import_module", lambda name: Package)
+    monkeypatch.setattr(importlib, "import_module", lambda name: Package)
     root = tmp_path / "new"
     with pytest.raises(SourceMissing, match=r"is there a network\? Download https://zenodo"):
         open_source(Source(name="bloodmnist", root=root), ())
@@ -75,7 +75,7 @@ def test_what_the_package_downloads_is_moved_into_place(
     class Package:
         BloodMNIST = Online
 
-    monkeypatch.setattr(medmnist.importlib, "import_module", lambda name: Package)
+    monkeypatch.setattr(importlib, "import_module", lambda name: Package)
     rows = open_source(Source(name="bloodmnist", root=tmp_path), ()).entries()
     assert len(rows) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["bloodmnist.npz"]
