@@ -25,16 +25,24 @@ def uri_of(path: str) -> str:
     """Return the text that names a relative path: the path itself, almost always.
 
     Percent signs, control characters and bytes that are not UTF-8 are percent-encoded, so that a
-    uri is valid text on one line and no two paths share one.
+    uri is valid text on one line and no two paths share one. What cannot be a path, because half
+    a character is in it, is encoded too.
     """
     if path.isprintable() and "%" not in path:
         return path
-    quoted = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], os.fsencode(path))
+    quoted = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], _encoded(path))
     text = quoted.decode("utf-8", "surrogateescape")
     return "".join(
         f"%{ord(letter) - 0xDC00:02X}" if "\udc80" <= letter <= "\udcff" else letter
         for letter in text
     )
+
+
+def _encoded(path: str) -> bytes:
+    try:
+        return os.fsencode(path)
+    except UnicodeEncodeError:  # half a character, as JSON can spell it
+        return path.encode("utf-8", "surrogatepass")
 
 
 def path_of(uri: str) -> str:
@@ -50,14 +58,24 @@ class Fence:
         self._folders: dict[str, str] = {}
 
     def resolve(self, path: str) -> str:
-        """Return the real path of `path`; raises Unreadable when it lies outside, or loops."""
+        """Return the real path of `path`.
+
+        Raises Unreadable when it lies outside, loops, or cannot be a path at all.
+        """
+        try:
+            real = self._real(path)
+        except ValueError as error:
+            raise Unreadable(why_unreadable(error)) from error
+        self._refuse_outside(real)
+        return real
+
+    def _real(self, path: str) -> str:
         folder, name = os.path.split(path)
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder)
         real = os.path.join(self._folders[folder], name)
         if name in ("", ".", "..") or os.path.islink(real):
             real = os.path.realpath(path)
-        self._refuse_outside(real)
         return real
 
     def _refuse_outside(self, real: str) -> None:
@@ -127,7 +145,7 @@ def require(path: Path, what: str, *, is_folder: bool = False) -> Path:
         return path
     if path.exists():
         kind = "a file" if path.is_file() else "not a file"
-        raise SourceMissing(f"the {what} {path} is {kind}. Name a {what} and run again.")
+        raise SourceMissing(f"the {what} {path} is {kind}. Correct the path and run again.")
     raise SourceMissing(f"the {what} {path} does not exist. {_nearest_neighbour(path)}")
 
 

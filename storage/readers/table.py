@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from conf.errors import did_you_mean, nearest
 from conf.sources.table import Source
@@ -14,6 +14,7 @@ from storage.readers.formats import IMAGE_FORMATS
 from storage.readers.protocol import Entry, SourceUnusable, Stamp, Unreadable, labels_of
 
 Columns = dict[str, list[Any]]
+T = TypeVar("T")
 
 
 def open_source(spec: Source, roots: tuple[Path, ...]) -> "TableRows":
@@ -40,11 +41,11 @@ class TableRows:
         """
         columns = _columns(self._table)
         paths = self._column(columns, "path_column")[: self._spec.limit]
-        labels = self._labels(columns)
-        splits = self._column(columns, "split_column")
+        labels = self._cells(columns, "label_column", _labels)
+        splits = self._cells(columns, "split_column", _splits)
         return [
             self._entry(cell)._replace(
-                split=_split(splits[at]) if splits else "unspecified",
+                split=splits[at] if splits else "unspecified",
                 label=labels[at][0] if labels else -1,
                 label_name=labels[at][1] if labels else None,
             )
@@ -75,12 +76,15 @@ class TableRows:
         except Unreadable as error:
             return Entry(uri, problem=error.reason)
 
-    def _labels(self, columns: Columns) -> list[tuple[int, str | None]]:
-        cells = self._column(columns, "label_column")
+    def _cells(
+        self, columns: Columns, setting: str, read: Callable[[list[Any]], list[T]]
+    ) -> list[T]:
+        """Return what `read` makes of the column that a setting names."""
+        cells = self._column(columns, setting)
         try:
-            return labels_of([_label(cell) for cell in cells])
+            return read(cells)
         except ValueError as error:
-            name = self._spec.label_column
+            name = getattr(self._spec, setting)
             raise SourceUnusable(f"the column {name!r} of {self._table}: {error}.") from error
 
     def _column(self, columns: Columns, setting: str) -> list[Any]:
@@ -99,11 +103,17 @@ class TableRows:
         )
 
 
+def _labels(cells: list[Any]) -> list[tuple[int, str | None]]:
+    return labels_of([_label(cell) for cell in cells])
+
+
 def _label(cell: object) -> str | int | None:
     """Return a cell as a label; the numbers of a column with gaps come as floats, gaps as NaN."""
     match cell:
-        case None | str():
-            return cell
+        case None:
+            return None
+        case str():
+            return _whole(cell)
         case bool():
             raise ValueError("true and false are no labels; write 0 and 1, or names")
         case int():
@@ -115,9 +125,16 @@ def _label(cell: object) -> str | int | None:
     raise ValueError(f"{cell!r} is neither a whole number nor a name")
 
 
-def _split(cell: object) -> str:
-    missing = cell is None or cell == "" or cell != cell
-    return "unspecified" if missing else str(cell)
+def _splits(cells: list[Any]) -> list[str]:
+    missing = (None, "")
+    return ["unspecified" if c in missing or c != c else _whole(str(c)) for c in cells]
+
+
+def _whole(text: str) -> str:
+    """Return `text`, which JSON may have cut amid a character; raises ValueError if so."""
+    if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"{text!r} holds half a character (a lone surrogate); write it whole")
+    return text
 
 
 def _columns(table: Path) -> Columns:
@@ -187,6 +204,6 @@ def _read_parquet(table: Path) -> Columns:
 
     try:
         found = pq.read_table(table)
-    except (pa.ArrowException, OSError) as error:
+        return {name: found.column(name).to_pylist() for name in found.column_names}
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceUnusable(f"{table} is not a Parquet file: {error}.") from error
-    return {name: found.column(name).to_pylist() for name in found.column_names}

@@ -130,8 +130,23 @@ def test_a_missing_source_names_its_nearest_neighbour(tmp_path: Path) -> None:
 
 
 def test_a_source_of_the_wrong_sort_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SourceMissing, match=r"the table .* is not a file"):
-        require(tmp_path, "table")
+    with pytest.raises(SourceMissing) as caught:
+        require(tmp_path, "archive")
+    assert str(caught.value) == (
+        f"the archive {tmp_path} is not a file. Correct the path and run again."
+    )
     (tmp_path / "a").touch()
     with pytest.raises(SourceMissing, match=r"the folder .* is a file"):
         require(tmp_path / "a", "folder", is_folder=True)
+
+
+@pytest.mark.parametrize("name", ["\ud800.jpg", "\udc80\ud800\n%"])
+def test_even_what_no_file_can_be_named_has_a_uri_of_valid_text(name: str) -> None:
+    assert uri_of(name).encode().isascii()
+    assert uri_of(name).isprintable()
+
+
+@pytest.mark.parametrize("name", ["a\0b/c.jpg", "a/\ud800/b.jpg"])
+def test_what_no_file_can_be_named_is_not_a_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Unreadable, match=r"^not a path: "):
+        Fence(tmp_path).resolve(str(tmp_path / name))

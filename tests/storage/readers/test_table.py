@@ -185,3 +185,37 @@ def test_a_name_with_a_nul_is_a_row_with_a_problem(folder: Path) -> None:
         "not a path: the name cannot be that of a file",
     )
     assert os.sep not in entry.uri
+
+
+@pytest.mark.parametrize(
+    ("cell", "uri"),
+    [("a\0b/c.jpg", "a%00b/c.jpg"), ("\ud800.jpg", "%ED%A0%80.jpg"), ("/\ud800/c.jpg", None)],
+)
+def test_a_cell_that_no_file_can_bear_is_a_row_with_a_problem(
+    folder: Path, cell: str, uri: str | None
+) -> None:
+    (entry,) = opened(written(folder, ".jsonl", [{"path": cell}])).entries()
+    assert entry.problem == "not a path: the name cannot be that of a file"
+    assert entry.uri.encode().decode() == entry.uri
+    assert uri in (None, entry.uri)
+    with pytest.raises(Unreadable, match=r"^not a path: "):
+        opened(folder / "table.jsonl").stamp("a%00b/c.jpg")
+
+
+@pytest.mark.parametrize("column", ["label", "split"])
+def test_half_a_character_in_a_label_or_a_split_is_refused(folder: Path, column: str) -> None:
+    path = written(folder, ".jsonl", [{"path": "b.jpg", column: "\ud800"}])
+    with pytest.raises(SourceUnusable) as caught:
+        opened(path).entries()
+    assert str(caught.value) == (
+        f"the column {column!r} of {path}: '\\ud800' holds half a character (a lone surrogate); "
+        "write it whole."
+    )
+
+
+def test_a_parquet_file_whose_text_is_not_utf8_is_refused(folder: Path) -> None:
+    raw = pa.array([b"\xff.jpg"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 1, raw.buffers())
+    pq.write_table(pa.table({"path": text}), folder / "t.parquet")
+    with pytest.raises(SourceUnusable, match="is not a Parquet file"):
+        opened(folder / "t.parquet").entries()
