@@ -1,8 +1,10 @@
 """Images in one NumPy archive, laid out as MedMNIST does: train_images, train_labels and so on."""
 
+import lzma
 import os
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +16,13 @@ from numpy.typing import NDArray
 from conf.errors import did_you_mean
 from conf.sources.npz import Source
 from storage.readers.arrays import ArrayRows, is_image_shape
-from storage.readers.files import require, stamp_file
+from storage.readers.files import require, stamp_file, why_unreadable
 from storage.readers.protocol import Entry, SourceUnusable, Stamp, Unreadable
 
 SPLITS = ("train", "val", "test")
+_MAX_LABEL = (1 << 63) - 1
+# RuntimeError: the archive is encrypted, or packed in a way that is not known here.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, RuntimeError)
 
 
 class _Header(NamedTuple):
@@ -27,6 +32,14 @@ class _Header(NamedTuple):
     @property
     def size_bytes(self) -> int:
         return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+
+class _Unusable(SourceUnusable):
+    """The same as a reason of a row in `why`: where the archive lies must not reach a ledger."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(text)
+        self.why = why
 
 
 class _Split(NamedTuple):
@@ -94,8 +107,10 @@ class Archive:
                 self._image_header(archive, name)
                 with archive.open(f"{name}.npy") as file:
                     images: NDArray[np.uint8] = np.lib.format.read_array(file, allow_pickle=False)
-        except (SourceUnusable, KeyError) as error:
-            raise Unreadable(f"gone: {error}") from error
+        except KeyError as error:
+            raise Unreadable(f"gone: the archive has no {name}") from error
+        except _Unusable as error:
+            raise Unreadable(f"broken: {error.why}") from error
         # One channel is one channel, whether or not an axis says so.
         return images[..., 0] if images.ndim == 4 and images.shape[-1] == 1 else images
 
@@ -132,8 +147,12 @@ class Archive:
             )
         with archive.open(f"{name}.npy") as file:
             labels = np.lib.format.read_array(file, allow_pickle=False).reshape(count).tolist()
-        if labels and min(labels) < -1:
-            raise self._unusable(name, f"it holds {min(labels)}; -1 says there is no label")
+        if outside := [label for label in labels if not -1 <= label <= _MAX_LABEL]:
+            raise self._unusable(
+                name,
+                f"it holds {outside[0]}; a label is a whole number from 0 to {_MAX_LABEL}, and -1 "
+                "says there is none",
+            )
         return [int(label) for label in labels]
 
     def _header(self, archive: zipfile.ZipFile, name: str) -> _Header:
@@ -158,12 +177,12 @@ class Archive:
         try:
             with zipfile.ZipFile(self._path) as archive:
                 yield archive
-        except FileNotFoundError as error:
-            raise Unreadable("gone: there is no such archive") from error
-        except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-            raise SourceUnusable(
-                f"{self._path} is not a NumPy archive, or is damaged: {error}. "
-                "Make or fetch it again."
+        except (*_DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno:  # bz2's, of damaged data, has none
+                raise Unreadable(why_unreadable(error)) from error
+            why = f"is not a NumPy archive, or is damaged: {error}"
+            raise _Unusable(
+                f"{self._path} {why}. Make or fetch it again.", f"the archive {why}"
             ) from error
 
     def _refuse_without_images(self, archive: zipfile.ZipFile) -> None:
@@ -174,8 +193,9 @@ class Archive:
                 f"{did_you_mean('train_images', names)}"
             )
 
-    def _unusable(self, name: str, why: str) -> SourceUnusable:
-        return SourceUnusable(f"{name} of {self._path} cannot be used: {why}.")
+    def _unusable(self, name: str, why: str) -> "_Unusable":
+        why = f"cannot be used: {why}"
+        return _Unusable(f"{name} of {self._path} {why}.", f"{name} {why}")
 
 
 def _read_header(file: IO[bytes]) -> tuple[_Header, int]:

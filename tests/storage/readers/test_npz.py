@@ -1,6 +1,7 @@
 import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,61 @@ def test_what_is_no_archive_says_so(tmp_path: Path) -> None:
 def test_a_missing_archive_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SourceMissing, match=r"the archive .*a.npz does not exist"):
         open_source(Source(path=tmp_path / "a.npz"), ())
+
+
+@pytest.mark.parametrize(
+    "compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_an_archive_damaged_after_it_was_listed_is_broken_and_no_reason_says_where_it_lies(
+    tmp_path: Path, compression: int
+) -> None:
+    file, path = BytesIO(), tmp_path / "a.npz"
+    np.save(file, images(50, 8, 8))
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("train_images.npy", file.getvalue())
+    rows = open_source(Source(path=path), ())
+    assert len(rows.entries()) == 50
+    data = path.read_bytes()
+    path.write_bytes(data[:1000] + b"\xff" * 40 + data[1040:])
+    with pytest.raises(Unreadable) as caught:
+        rows.read("train/00000")
+    assert caught.value.reason.startswith(
+        "broken: the archive is not a NumPy archive, or is damaged: "
+    )
+    assert str(tmp_path) not in caught.value.reason
+
+
+def test_whatever_byte_is_spoilt_an_archive_never_crashes(tmp_path: Path) -> None:
+    rows = opened(tmp_path, {"train_images": images(2, 10, 10)})
+    path = tmp_path / "medmnist.npz"
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        os.utime(path, ns=(at, at))  # or the array in memory would do
+        with suppress(Unreadable, SourceUnusable):
+            rows.entries()
+            rows.read("train/00000")
+
+
+def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path, MEDMNIST)
+    data = bytearray((tmp_path / "medmnist.npz").read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = data.find(signature)
+        while at >= 0:
+            data[at + flags] |= 1
+            at = data.find(signature, at + 1)
+    (tmp_path / "medmnist.npz").write_bytes(data)
+    with pytest.raises(SourceUnusable, match=r"is encrypted, .* Make or fetch it again\.$"):
+        open_source(Source(path=tmp_path / "medmnist.npz"), ()).entries()
+
+
+def test_labels_beyond_what_a_ledger_holds_are_refused(tmp_path: Path) -> None:
+    labels = np.array([0, 1, 1 << 63], np.uint64)
+    assert refusal(tmp_path, train_labels=labels).endswith(
+        "it holds 9223372036854775808; a label is a whole number from 0 to 9223372036854775807, "
+        "and -1 says there is none."
+    )
+    labels = np.array([0, 1, (1 << 63) - 1], np.uint64)
+    entries = opened(tmp_path, MEDMNIST | {"train_labels": labels}).entries()
+    assert entries[2].label == (1 << 63) - 1
