@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 from storage.dataset.ledger import Ledger, LedgerRow
 from storage.hashes import Hashes, Known, Verdict
-from storage.readers.formats import ARRAY_FORMAT, HEAD_BYTES, PROBE_VERSION, recognise, too_large
+from storage.readers.formats import (
+    ARRAY_FORMAT,
+    HEAD_BYTES,
+    PROBE_VERSION,
+    may_be_image,
+    too_large,
+)
 from storage.readers.protocol import Entry, Rows, Stamp, Unreadable
 
 Progress = Callable[[int, int], None]
@@ -129,7 +135,7 @@ class _Scan:
     def _look(self, entry: Entry) -> _Finding:
         if not entry.is_sure:
             head = self._rows.read(entry.uri, first_bytes=HEAD_BYTES)
-            if recognise(head) in (None, ARRAY_FORMAT):
+            if not may_be_image(head):
                 return _Finding()
         data = self._rows.read(entry.uri)
         sha256 = hashlib.sha256(data).hexdigest()

@@ -15,7 +15,7 @@ from storage.readers.files import (
     uri_of,
     why_unreadable,
 )
-from storage.readers.formats import IMAGE_FORMATS
+from storage.readers.formats import HEAD_BYTES, IMAGE_FORMATS, may_be_image
 from storage.readers.protocol import Entry, Stamp, Unreadable, numbered
 
 # fmt: off
@@ -47,14 +47,17 @@ class FolderRows:
         self.skipped: tuple[str, ...] = ()
 
     def entries(self) -> list[Entry]:
-        """Return the images, sorted by uri. A second call looks again; no file is opened.
+        """Return the images, sorted by uri. A second call looks again.
 
-        Symbolic links are followed as far as the roots reach, every folder is walked once.
+        Symbolic links are followed as far as the roots reach, every folder is walked once. No file
+        is opened, but where a limit counts rows: then those are that may be none.
         """
         walk = _Walk(self._root, self._fence)
-        entries = sorted(walk.found, key=lambda entry: entry.uri)
+        entries = _placed(sorted(walk.found, key=lambda entry: entry.uri), self._spec)
+        if self._spec.limit is not None:
+            entries = self._first_rows(entries, self._spec.limit, walk.skipped)
         self.skipped = tuple(sorted(walk.skipped))
-        return _placed(entries, self._spec)[: self._spec.limit]
+        return entries
 
     def stamp(self, uri: str) -> Stamp:
         """Return the stamp of a file as it is now; raises Unreadable."""
@@ -65,6 +68,26 @@ class FolderRows:
     def read(self, uri: str, *, first_bytes: int | None = None) -> bytes:
         """Return the bytes of a file; raises Unreadable."""
         return read_file(self._fence.resolve(self._path(uri)), first_bytes)
+
+    def _first_rows(self, entries: Sequence[Entry], limit: int, skipped: list[str]) -> list[Entry]:
+        """Return the first `limit` rows; files passed over, which are none, join `skipped`."""
+        rows: list[Entry] = []
+        for entry in entries:
+            if len(rows) == limit:
+                break
+            if self._is_row(entry):
+                rows.append(entry)
+            else:
+                skipped.append(entry.uri)
+        return rows
+
+    def _is_row(self, entry: Entry) -> bool:
+        if entry.is_sure or entry.problem is not None:
+            return True
+        try:
+            return may_be_image(self.read(entry.uri, first_bytes=HEAD_BYTES))
+        except Unreadable:
+            return True  # the scan says why
 
     def _path(self, uri: str) -> str:
         return os.path.join(self._root, path_of(uri))

@@ -45,6 +45,11 @@ def recognise(head: bytes) -> str | None:
     return "BMP" if _is_bmp(head) else None
 
 
+def may_be_image(head: bytes) -> bool:
+    """Whether `head` starts an image file, of a format that is read or not."""
+    return recognise(head) not in (None, ARRAY_FORMAT)
+
+
 def _by_brands(head: bytes) -> str | None:
     """Return the format of an ISO media file: videos begin like HEIF and AVIF images do."""
     length_bytes = min(int.from_bytes(head[:4], "big"), HEAD_BYTES)

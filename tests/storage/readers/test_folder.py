@@ -185,3 +185,14 @@ def test_an_empty_folder_has_no_rows(tmp_path: Path) -> None:
 
 def test_an_entry_says_unspecified_and_minus_one_by_itself() -> None:
     assert Entry("a.jpg") == ("a.jpg", "unspecified", -1, None, None, None, True)
+
+
+def test_the_limit_counts_rows_and_not_the_files_beside_them(tmp_path: Path) -> None:
+    fill(tmp_path, "1.txt", "2.txt", "3.png", "5.md", "6.png", "7.png", "8.txt")
+    (tmp_path / "4").write_bytes(b"\x89PNG\r\n\x1a\n")  # an image, though its name says nothing
+    rows = opened(tmp_path, limit=3)
+    assert uris(rows) == ["3.png", "4", "6.png"]
+    assert rows.skipped == ("1.txt", "2.txt", "5.md")
+    rows = opened(tmp_path, limit=9)
+    assert uris(rows) == ["3.png", "4", "6.png", "7.png"]
+    assert rows.skipped == ("1.txt", "2.txt", "5.md", "8.txt")
