@@ -77,7 +77,8 @@ class Ledger:
     def rows_sha256(self) -> str:
         """The sha256, in hex, of what makes this dataset: the canonical JSON of its rows.
 
-        A row is [uri, sha256, split, label, label_name, status].
+        A row is [uri, sha256, split, label, label_name, status, reason]. The reason is in it so
+        that a published ledger gives the reasons of this very scan, not those of an earlier one.
         """
         rows = list(
             zip(
@@ -87,6 +88,7 @@ class Ledger:
                 self.label,
                 self.label_name,
                 self.status,
+                self.reason,
                 strict=True,
             )
         )

@@ -143,3 +143,12 @@ def test_what_the_bytes_determine_keeps_its_sha256_and_what_the_world_does_has_n
 ) -> None:
     unread = {row.uri for row in scanned(corpus).rows() if row.sha256 is None}
     assert unread == {"directory.jpg", "fifo.jpg", "link.jpg"}
+
+
+def test_the_reasons_of_a_moved_corpus_are_the_same_to_the_letter(corpus: Path) -> None:
+    before = scanned(corpus)
+    moved = corpus.rename(corpus.parent / "moved")
+    with Hashes(corpus.parent / "others.sqlite") as hashes:
+        after = scan(open_rows(Source(root=moved)), hashes, threads=1, max_megapixels=100)
+    assert after.reason == before.reason
+    assert after.rows_sha256 == before.rows_sha256

@@ -301,7 +301,7 @@ def test_an_archive_is_not_unpacked_again(tmp_path: Path, hashes: Hashes) -> Non
 def test_the_digits_are_the_same_dataset_everywhere(hashes: Hashes) -> None:
     ledger = ledger_of(open_rows(digits.Source()), hashes)
     assert ledger.summary() == {"ok": 1797}
-    assert str(ledger.recipe.key()) == "dataset-v1-06af015640c5ac59"
+    assert str(ledger.recipe.key()) == "dataset-v1-5ac72bde3cf2a4df"
     assert str(ledger.content) == "content-v1-67a2958c0d53f02d"
 
 
@@ -338,3 +338,12 @@ def test_an_unchanged_folder_is_scanned_without_a_decoder(photos: Path, tmp_path
         check=True,
     )
     assert json.loads(run.stdout) == [3, []]
+
+
+def test_the_limit_of_a_folder_is_that_of_the_ledger(photos: Path, hashes: Hashes) -> None:
+    for number in range(5):
+        (photos / f"a{number}.txt").write_bytes(b"a text")
+        (photos / f"b{number}.png").write_bytes(image(number))
+    ledger = ledger_of(open_rows(folder.Source(root=photos, limit=3)), hashes)
+    assert ledger.uri == ("b0.png", "b1.png", "b2.png")
+    assert ledger.skipped == tuple(f"a{number}.txt" for number in range(5))
