@@ -184,10 +184,20 @@ def _orientation(image: Image.Image) -> int:
 def _rgb(image: Image.Image) -> Image.Image:
     _refuse_pixels(image)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = _upper_bytes(image)
     if image.has_transparency_data:
         return _on_white(image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upper_bytes(image: Image.Image) -> Image.Image:
+    """Return a grey image of 16 bits in 8; its transparent value, if any, becomes white."""
+    values = np.asarray(image)
+    upper = (values >> 8).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        upper[values == transparent] = 255
+    return Image.fromarray(upper)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

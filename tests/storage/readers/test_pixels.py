@@ -59,8 +59,15 @@ def refusal(data: bytes, max_megapixels: float = 100, **options: Any) -> str:
     return decoded.value.reason
 
 
-def png(width_px: int, height_px: int, depth: int = 1, colour: int = 0, rows: bytes = b"") -> bytes:
-    """Write a PNG by hand: all zero unless `rows` are given."""
+def png(
+    width_px: int,
+    height_px: int,
+    depth: int = 1,
+    colour: int = 0,
+    rows: bytes = b"",
+    transparent: bytes = b"",
+) -> bytes:
+    """Write a PNG by hand: all zero unless `rows` are given, one value `transparent` if any is."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         crc = zlib.crc32(name + body)
@@ -68,8 +75,13 @@ def png(width_px: int, height_px: int, depth: int = 1, colour: int = 0, rows: by
 
     header = struct.pack(">IIBBBBB", width_px, height_px, depth, colour, 0, 0, 0)
     packed = zlib.compress(rows or bytes(height_px * (1 + (width_px * depth + 7) // 8)), 9)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    chosen = chunk(b"tRNS", transparent) if transparent else b""
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            *(chunk(b"IHDR", header), chosen),
+            *(chunk(b"IDAT", packed), chunk(b"IEND", b"")),
+        )
     )
 
 
@@ -283,3 +295,12 @@ def test_hostile_bytes_never_raise_anything_else() -> None:
                 broken[at] = random.integers(256)
             with suppress(Undecodable):
                 assert decode(bytes(broken), max_megapixels=1).mode == "RGB"
+
+
+def test_the_transparent_value_of_a_grey_image_of_16_bits_is_laid_on_white() -> None:
+    values = (0x0000, 0x1234, 0x1235, 0xABCD)
+    rows = b"\0" + struct.pack(">4H", *values)
+    data = png(4, 1, depth=16, rows=rows, transparent=struct.pack(">H", 0x1234))
+    assert np.asarray(opened(data))[0, :, 0].tolist() == [0, 255, 0x12, 0xAB]
+    data = png(4, 1, depth=16, rows=rows, transparent=struct.pack(">H", 0))
+    assert np.asarray(opened(data))[0, :, 0].tolist() == [255, 0x12, 0x12, 0xAB]
