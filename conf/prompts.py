@@ -18,6 +18,15 @@ class PromptSet(Frozen):
     vocabulary: tuple[str, ...] = Field(min_length=1)
     """The labels or concepts that fill the {}."""
 
+    @field_validator("templates", "vocabulary")
+    @classmethod
+    def _have_no_nul(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        # The hash of all texts tells them apart by the NULs between them.
+        for text in texts:
+            if "\0" in text:
+                raise ValueError(f"{text!r} holds a NUL character; take it out")
+        return texts
+
     @field_validator("templates")
     @classmethod
     def _have_one_place(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
@@ -59,5 +68,16 @@ class Preset(Frozen):
     """The settings of flow `prompts`: encode prompt sets, one artifact per template id."""
 
     model: ModelSpec
-    prompts: dict[str, PromptSet]
+    prompts: dict[str, PromptSet] = Field(min_length=1)
     """Template id, such as "label_prompts_t01", to its templates and vocabulary."""
+
+    @field_validator("prompts")
+    @classmethod
+    def _have_names(cls, prompts: dict[str, PromptSet]) -> dict[str, PromptSet]:
+        for name in prompts:
+            if not name or name[0] == "." or "/" in name or not name.isprintable():
+                raise ValueError(
+                    f"{name!r} cannot name a prompt set: its artifact is named by it. Write one "
+                    'word without "/" that starts with no dot, such as "label_prompts_t01"'
+                )
+        return prompts

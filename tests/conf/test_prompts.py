@@ -72,3 +72,36 @@ def test_the_shipped_lists_are_fifty_labels_and_six_templates() -> None:
     templates = json.loads((CONF / "templates.json").read_text())["templates"]
     prompts = PromptSet(templates=tuple(templates), vocabulary=tuple(labels))
     assert (len(prompts.vocabulary), len(prompts.templates)) == (50, 6)
+
+
+@pytest.mark.parametrize("field", ["templates", "vocabulary"])
+def test_no_text_holds_a_nul(field: str) -> None:
+    full: dict[str, tuple[str, ...]] = {"templates": ("a {}",), "vocabulary": ("cat",)}
+    with pytest.raises(ValidationError) as caught:
+        PromptSet(**full | {field: ("a \0{}",)})
+    assert "'a \\x00{}' holds a NUL character; take it out" in str(caught.value)
+
+
+def preset_of(*names: str) -> Preset:
+    prompts = PromptSet(templates=("a {}",), vocabulary=("cat",))
+    return Preset(model=MODEL, prompts=dict.fromkeys(names, prompts))
+
+
+def test_the_flow_needs_a_set() -> None:
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        preset_of()
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "..", "a/b", "/a", "a\nb", "a\0"])
+def test_a_template_id_that_is_no_word_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        preset_of("fine", name)
+    assert (
+        f"{name!r} cannot name a prompt set: its artifact is named by it. Write one word without "
+        '"/" that starts with no dot, such as "label_prompts_t01"' in str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("name", ["label_prompts_t01", "t.01", "\u00fcber-t", "with space"])
+def test_any_other_word_is_a_template_id(name: str) -> None:
+    assert list(preset_of(name).prompts) == [name]
