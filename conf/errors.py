@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_MOST_SAID = 10
+
 
 class FeaturemillError(Exception):
     """An error whose text is written for the user: what was asked, what is, what to do next.
@@ -41,8 +43,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that names the nearest known name, or else all of them."""
+    """Return a sentence that names the nearest known name, or else all of them, at most ten."""
     known = sorted(known)
     if close := nearest(name, known):
         return f"Did you mean {close!r}?"
-    return f"Known are: {', '.join(known) or 'none'}."
+    said = ", ".join(known[:_MOST_SAID]) or "none"
+    more = len(known) - _MOST_SAID
+    return f"Known are: {said} and {more} more." if more > 0 else f"Known are: {said}."
