@@ -75,7 +75,8 @@ def test_an_unknown_architecture_names_the_nearest(tmp_path: Path) -> None:
 
 def test_an_architecture_without_weights_says_which_there_are(tmp_path: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"no weights 'default' for ViT-B-32\. Known are: commonpool_m_.* and [0-9]+ more"
+        RecipeError,
+        match=r"no weights 'default' for ViT-B-32\. Known are: commonpool_m_.* and [0-9]+ more",
     ):
         find_files(spec_of("ViT-B-32"), tmp_path)
 
