@@ -7,10 +7,10 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from conf.keys import ArtifactKey
+from conf.machine import package_version
 from storage.atomic import (
     exclusive,
     fsync_directory,
@@ -208,15 +208,8 @@ def _provenance(draft: Draft, markers: list[Marker]) -> dict[str, Any]:
         "devices": sorted({marker.device for marker in markers} - {""}),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {name: found for name in _TOLD_PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in _TOLD_PACKAGES if (found := package_version(name))},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _publish(store: ArtifactStore, draft: Draft) -> None:

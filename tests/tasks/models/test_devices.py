@@ -31,6 +31,7 @@ def test_a_lane_takes_its_share_of_threads_and_leaves_the_others_theirs(
     import torch
 
     torch.set_num_threads(1)
+    assert torch.get_num_threads() == 1  # a thread takes the number up when it first asks
     monkeypatch.setattr("tasks.models.devices.cores", lambda: 4)
     seen = []
 
