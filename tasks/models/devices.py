@@ -51,9 +51,9 @@ def enter_lane(device: str, *, lanes: int = 2) -> None:
 
     Call it first in every lane thread, after the model is loaded. torch keeps the number of its
     threads per calling thread; two lanes of one thread beat one loop of two, because neither waits
-    at the other's barriers. A thread that has computed keeps its own number; a thread started later without
-    `enter_lane` takes the number set last. Nothing happens when torch was never imported, or
-    when the model runs on an accelerator.
+    at the other's barriers. A thread that has computed keeps its own number; a thread started later
+    without `enter_lane` takes the number set last. Nothing happens when torch was never imported,
+    or when the model runs on an accelerator.
     """
     torch = sys.modules.get("torch")
     if torch is not None and device == "cpu":
