@@ -1,0 +1,120 @@
+"""Photographs on disk: what they say of themselves, and their JPEGs at a standard size."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conf.photos import ExifRecipe, StandardRecipe
+from storage.atomic import link_or_copy
+from storage.kinds import Kind
+from storage.parts import PartWriter
+from storage.steps import step
+from storage.store import Artifact, ArtifactStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from PIL import Image
+
+PHOTOS = "photos.parquet"
+METHOD = "quality_preserved"
+
+
+def exif_schema() -> "pa.Schema":
+    """Return the columns of `photo-exif`."""
+    import pyarrow as pa
+
+    text = ("camera", "lens", "aperture", "shutter_speed", "focal_length", "datetime")
+    return pa.schema(
+        [
+            pa.field("content_sha256", pa.string(), nullable=False),
+            pa.field("format", pa.string()),
+            *(pa.field(name, pa.string()) for name in text),
+            pa.field("iso", pa.int64()),
+            *(pa.field(name, pa.float64()) for name in ("latitude", "longitude", "altitude")),
+            pa.field("owner", pa.string()),
+            pa.field("orientation", pa.int16()),
+        ]
+    )
+
+
+def standard_schema() -> "pa.Schema":
+    """Return the columns of `photo-standard`."""
+    import pyarrow as pa
+
+    sizes = ("original_width_px", "original_height_px", "width_px", "height_px")
+    return pa.schema(
+        [
+            pa.field("content_sha256", pa.string(), nullable=False),
+            *(pa.field(name, pa.int32(), nullable=False) for name in sizes),
+            pa.field("ranking", pa.string(), nullable=False),
+            pa.field("standard", pa.string(), nullable=False),
+            pa.field("processing_method", pa.string(), nullable=False),
+        ]
+    )
+
+
+def write_rows(writer: PartWriter, rows: Sequence[dict[str, Any]], schema: "pa.Schema") -> None:
+    """Write `rows` as the table of a part."""
+    import pyarrow as pa
+
+    _write(writer, pa.Table.from_pylist(list(rows), schema))
+
+
+def _write(writer: PartWriter, table: "pa.Table") -> None:
+    import pyarrow.parquet as pq
+
+    path = writer.folder / PHOTOS
+    with step("write", path):
+        pq.write_table(table, path)
+
+
+def write_jpeg(path: Path, image: "Image.Image", quality: int) -> None:
+    """Write `image` as a JPEG without any metadata, colours at full resolution."""
+    out = BytesIO()
+    image.info.clear()
+    image.save(out, "JPEG", quality=quality, subsampling=0, optimize=False)
+    write_bytes(path, out.getvalue())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file of a part."""
+    with step("write", path):
+        path.write_bytes(data)
+
+
+def copy_rows(source: Path, positions: Sequence[int], writer: PartWriter) -> None:
+    """Write a part of some rows of the sealed part in `source`, by position."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(source / PHOTOS).take(list(positions))
+    for column in {"ranking", "standard"} & set(table.column_names):
+        for name in table.column(column).to_pylist():
+            if not (writer.folder / name).exists():
+                link_or_copy(source / name, writer.folder / name)
+    _write(writer, table)
+
+
+def rows_by_content(store: ArtifactStore, artifact: Artifact) -> dict[str, dict[str, Any]]:
+    """Return every row by its content's sha256; `folder` is where the files of the row lie."""
+    import pyarrow.parquet as pq
+
+    return {
+        row["content_sha256"]: row | {"folder": path.parent}
+        for path in sorted(store.path_of(artifact).glob(f"parts/*/{PHOTOS}"))
+        for row in pq.read_table(path).to_pylist()
+    }
+
+
+def open_photos(store: ArtifactStore, artifact: Artifact) -> "pd.DataFrame":
+    """Return the photos as a table; `folder` is where the files of a row lie."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows_by_content(store, artifact).values()))
+
+
+KINDS = (
+    Kind(name=ExifRecipe.kind, open=open_photos, part_rows=1024, copy_rows=copy_rows),
+    Kind(name=StandardRecipe.kind, open=open_photos, part_rows=64, copy_rows=copy_rows),
+)

@@ -1,0 +1,143 @@
+"""Batches of photos as JSON: what others wrote is kept, to the text of its numbers."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from conf.errors import RecipeError
+from conf.photos import Batch
+from storage.atomic import write_file
+
+Tree = dict[str, Any]
+MAX_BATCH_BYTES = 1 << 28  # 256 MiB
+
+
+class BatchInvalid(RecipeError):
+    """A batch is not one: not JSON, or fields that do not fit."""
+
+
+class NumberText(str):
+    """A number as it was written: `1.10` and `64` stay so."""
+
+    __slots__ = ()
+
+
+def read_batch(path: Path) -> Tree:
+    """Return the batch in the file `path`, its numbers as they were written.
+
+    Raises BatchInvalid with every field that does not fit.
+    """
+    try:
+        if path.stat().st_size > MAX_BATCH_BYTES:
+            raise BatchInvalid(f"{path} is larger than {MAX_BATCH_BYTES >> 20} MiB: no batch is.")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise BatchInvalid(f"{path} cannot be read as a batch: {problem}.") from problem
+    return parse_batch(text, str(path))
+
+
+def parse_batch(text: str, place: str = "batch") -> Tree:
+    """Return the batch that `text` spells; raises BatchInvalid."""
+    try:
+        tree = json.loads(
+            text,
+            parse_float=NumberText,
+            parse_int=NumberText,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_without_twins,
+        )
+    except (ValueError, RecursionError) as problem:
+        raise BatchInvalid(f"{place} is not JSON: {problem}.") from None
+    check_batch(plain(tree), place)
+    return dict(tree)
+
+
+def check_batch(content: Any, place: str = "batch") -> None:
+    """Raise BatchInvalid with every field of `content` that does not fit a batch."""
+    try:
+        Batch.model_validate(content, strict=True)
+    except ValidationError as errors:
+        faults = [
+            f"{place}: {'.'.join(map(str, e['loc']))}: {e['msg']}, got {str(e['input'])[:80]!r}"
+            for e in errors.errors(include_url=False)[:20]
+        ]
+        raise BatchInvalid(
+            "\n".join(
+                [*faults, "A batch is {batch_id, artifacts: [{photo_id, original_uri, ...}]}."]
+            )
+        ) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> Tree:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object names a field twice")
+    return found
+
+
+def plain(tree: Any) -> Any:
+    """Return `tree` with numbers for their texts."""
+    match tree:
+        case NumberText():
+            return json.loads(tree)
+        case dict():
+            return {name: plain(value) for name, value in tree.items()}
+        case list():
+            return [plain(value) for value in tree]
+    return tree
+
+
+def dump(tree: Any) -> str:
+    """Return the JSON text of `tree`, indented by one; numbers that were read as they were written.
+
+    Raises ValueError for NaN and infinities.
+    """
+    return "".join(_dumped(tree, "\n")) + "\n"
+
+
+def _dumped(tree: Any, line: str) -> Iterator[str]:
+    match tree:
+        case NumberText():
+            yield str(tree)
+        case Mapping() if tree:
+            yield from _items(tree.items(), "{}", line, lambda pair: f"{_text(pair[0])}: ")
+        case list() | tuple() if tree:
+            yield from _items([(None, value) for value in tree], "[]", line, lambda pair: "")
+        case _:
+            yield _text(tree)
+
+
+def _items(
+    pairs: Any, brackets: str, line: str, title: Callable[[tuple[Any, Any]], str]
+) -> Iterator[str]:
+    separator = brackets[0]
+    for pair in pairs:
+        yield f"{separator}{line} {title(pair)}"
+        yield from _dumped(pair[1], f"{line} ")
+        separator = ","
+    yield f"{line}{brackets[1]}"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def write_batch(path: Path, tree: Tree) -> bool:
+    """Replace `path` by the text of `tree`, in one step; return whether it had another content."""
+    return write_if_other(path, dump(tree).encode("utf-8", "surrogatepass"))
+
+
+def write_if_other(path: Path, data: bytes) -> bool:
+    """Replace `path` by `data`, in one step, unless that is what it holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        return False
+    write_file(path, data)
+    return True

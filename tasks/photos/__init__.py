@@ -1,0 +1,135 @@
+"""Photos: read what they say of themselves, and put them upright, in sRGB, at a standard size."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from conf.dataset import SourceSpec
+from conf.photos import ExifRecipe, StandardRecipe
+from conf.runtime import Runtime
+from storage.hashes import Hashes
+from storage.photos import (
+    METHOD,
+    exif_schema,
+    standard_schema,
+    write_bytes,
+    write_jpeg,
+    write_rows,
+)
+from storage.photos.exif import describe
+from storage.readers.files import stamp_file
+from storage.readers.photo_batch import BatchPlaces
+from storage.readers.pixels import decode
+from storage.readers.protocol import Unreadable
+from storage.store import Artifact, ArtifactStore
+from tasks.checkpoint import check_not_stopped, part_task
+from tasks.dataset import Contents, open_contents
+from tasks.lanes import run_lanes, spans
+from tasks.progress import advance
+
+Row = dict[str, Any]
+
+
+@part_task
+def read_exif(
+    recipe: ExifRecipe, dataset: Artifact, *, part: str, source: SourceSpec, runtime: Runtime
+) -> int:
+    """Seal what the photos of `part` say of themselves, and return how many those are."""
+    check_not_stopped()
+    contents = open_contents(dataset, source, runtime)
+    draft = ArtifactStore(runtime.store).open_draft(recipe.key(content=contents.ledger.content))
+    rows = []
+    for content in draft.rows_of(part):
+        data = contents.reader.read(content)
+        facts = describe(data, max_megapixels=contents.max_megapixels)
+        exif = facts.pop("exif")
+        rows.append({"content_sha256": content, **facts, **exif, **(exif["gps"] or {})})
+        advance(str(draft.key), 1)
+    with draft.write_part(part) as writer:
+        write_rows(writer, rows, exif_schema())
+    return len(rows)
+
+
+@part_task
+def standardise(
+    recipe: StandardRecipe, dataset: Artifact, *, part: str, source: SourceSpec, runtime: Runtime
+) -> int:
+    """Seal the upright and the standard JPEGs of the photos of `part`."""
+    check_not_stopped()
+    contents = open_contents(dataset, source, runtime)
+    draft = ArtifactStore(runtime.store).open_draft(recipe.key(content=contents.ledger.content))
+    wanted = draft.rows_of(part)
+    rows: list[Row] = [{} for _ in wanted]
+    with draft.write_part(part) as writer:
+
+        def one(span: slice) -> None:
+            content = wanted[span.start]
+            rows[span.start] = _write_standard(recipe, contents, content, writer.folder)
+            advance(str(draft.key), 1)
+
+        run_lanes(one, spans(len(wanted), 1), lanes=runtime.lanes, on_enter=lambda: None)
+        write_rows(writer, rows, standard_schema())
+    return len(wanted)
+
+
+def _write_standard(recipe: StandardRecipe, contents: Contents, content: str, folder: Path) -> Row:
+    data = contents.reader.read(content)
+    limit, formats = contents.max_megapixels, contents.rows.formats
+    image = decode(data, max_megapixels=limit, formats=formats, to_srgb=True)
+    ranking, standard = f"{content}.jpg", f"{content}_{recipe.max_side_px}.jpg"
+    facts = describe(data, max_megapixels=limit)
+    if (facts["format"], facts["orientation"]) == (".jpg", 1):
+        write_bytes(folder / ranking, data)  # upright already: not one bit is lost
+    else:
+        write_jpeg(folder / ranking, image, recipe.jpeg_quality)
+    width_px, height_px = image.size
+    image.thumbnail(
+        (recipe.max_side_px, recipe.max_side_px), Image.Resampling.LANCZOS, reducing_gap=3.0
+    )
+    write_jpeg(folder / standard, image, recipe.jpeg_quality)
+    return {
+        "content_sha256": content,
+        "original_width_px": width_px,
+        "original_height_px": height_px,
+        "width_px": image.width,
+        "height_px": image.height,
+        "ranking": ranking,
+        "standard": standard,
+        "processing_method": METHOD,
+    }
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def check_originals(
+    photos: Sequence[Mapping[str, Any]], base: Path, *, runtime: Runtime
+) -> dict[str, str]:
+    """Return, by photo_id, why an original is not the content that its photo_id names.
+
+    Originals are hashed when their stamp is new. None is cached: the world is looked at every time.
+    """
+    places = BatchPlaces(base, runtime.roots)
+    faults: dict[str, str] = {}
+    with Hashes(runtime.store / "hashes.sqlite") as hashes:
+        for photo in photos:
+            if fault := _fault(photo, places, hashes):
+                faults[photo["photo_id"]] = fault
+    return faults
+
+
+def _fault(photo: Mapping[str, Any], places: BatchPlaces, hashes: Hashes) -> str | None:
+    try:
+        path = places.path(photo["original_uri"])
+        stamp_file(path)
+        found = hashes.sha256_of_file(Path(path))
+    except Unreadable as error:
+        return f"original {error.reason}"
+    except OSError as error:
+        return f"original unreadable: {os.strerror(error.errno or 0)}"
+    if found != photo["photo_id"]:
+        return f"changed: the original's content is {found[:16]}..., not what photo_id names"
+    return None

@@ -1,0 +1,174 @@
+"""Batches of photos: put together from what was made, handed from stage to stage, exported."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conf.dataset import SourceSpec
+from conf.runtime import Runtime
+from storage.dataset import Ledger, open_rows
+from storage.labels import open_labels
+from storage.photos import rows_by_content
+from storage.photos.batches import plain
+from storage.photos.exports import IMAGES, export_file, relative_uri
+from storage.readers.photo_batch import BatchPlaces
+from storage.readers.protocol import Unreadable
+from storage.store import Artifact, ArtifactStore
+from tasks.photos.features import Scores, features_of
+
+Tree = dict[str, Any]
+EXIF = (
+    "camera", "lens", "iso", "aperture", "shutter_speed", "focal_length", "datetime",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Originals:
+    """Where the photos of a source lie."""
+
+    ledger: Ledger
+    source: SourceSpec
+    runtime: Runtime
+
+    def uris(self, folder: Path) -> dict[str, list[str]]:
+        """Return, by content, the uris relative to `folder` of all files that hold it."""
+        rows = open_rows(self.source, self.runtime.roots)
+        found: dict[str, list[str]] = {}
+        for row in self.ledger.rows():
+            if row.status == "ok" and row.sha256:
+                found.setdefault(row.sha256, []).append(_uri_of(rows, row.uri, folder))
+        return found
+
+    def failed(self, folder: Path) -> list[Tree]:
+        """Return the photos that could not be taken up, each with its reason."""
+        rows = open_rows(self.source, self.runtime.roots)
+        return [
+            {
+                "photo_id": row.sha256,
+                "original_uri": _uri_of(rows, row.uri, folder),
+                "stage": "ingest",
+                "reason": row.reason,
+            }
+            for row in self.ledger.rows()
+            if row.status != "ok"
+        ]
+
+
+def _uri_of(rows: Any, uri: str, folder: Path) -> str:
+    try:
+        stamp = rows.stamp(uri)
+    except Unreadable:
+        stamp = None
+    return uri if stamp is None or stamp.member else relative_uri(stamp.path, folder)
+
+
+def ingested(originals: Originals, exif: Artifact, batch_id: str, folder: Path) -> Tree:
+    """Return the batch after ingest: a photo for each content, duplicates named."""
+    facts = rows_by_content(ArtifactStore(originals.runtime.store), exif)
+    uris = originals.uris(folder)
+    photos = [_ingested(content, uris[content], facts[content]) for content in uris]
+    failed = originals.failed(folder)
+    return {"batch_id": batch_id, "artifacts": photos} | ({"failed": failed} if failed else {})
+
+
+def _ingested(content: str, uris: Sequence[str], facts: Mapping[str, Any]) -> Tree:
+    place = {n: facts[n] for n in ("latitude", "longitude", "altitude") if facts[n] is not None}
+    photo: Tree = {
+        "photo_id": content,
+        "original_uri": uris[0],
+        "exif": {name: facts[name] for name in EXIF} | {"gps": place or None},
+        "format": facts["format"],
+    }
+    if facts["owner"]:
+        photo["owner"] = facts["owner"]
+    return photo | ({"duplicates": list(uris[1:])} if uris[1:] else {})
+
+
+def preprocessed(batch: Tree, standard: Artifact, folder: Path, runtime: Runtime) -> Tree:
+    """Return `batch` after preprocessing, its JPEGs put into `folder`."""
+    rows = rows_by_content(ArtifactStore(runtime.store), standard)
+    photos = [_preprocessed(photo, rows[photo["photo_id"]], folder) for photo in batch["artifacts"]]
+    return batch | {"artifacts": photos}
+
+
+def _preprocessed(photo: Tree, row: Mapping[str, Any], folder: Path) -> Tree:
+    uris = {}
+    for field, name in (("ranking_uri", row["ranking"]), ("std_uri", row["standard"])):
+        export_file(row["folder"] / name, folder / IMAGES / name)
+        uris[field] = f"./{IMAGES}/{name}"
+    head = {name: photo[name] for name in ("photo_id", "original_uri")}
+    processing = {
+        "original_size": [row["original_width_px"], row["original_height_px"]],
+        "standardized_size": [row["width_px"], row["height_px"]],
+        "processing_method": row["processing_method"],
+    }
+    rest = {name: value for name, value in photo.items() if name not in head}
+    duplicates = rest.pop("duplicates", None)
+    done = head | uris | rest | {"processing_metadata": processing}
+    return done | ({"duplicates": duplicates} if duplicates else {})
+
+
+def with_features(
+    batch: Tree, contents: Mapping[str, str], scores: Scores, faults: Mapping[str, str]
+) -> Tree:
+    """Return `batch` with the features of every photo; all other fields as they were.
+
+    `contents` is the sha256 of each photo's standard image, `faults` why a photo has none, both by
+    photo_id. What fails here is listed under `failed`, too.
+    """
+    photos, failed = [], [f for f in batch.get("failed", []) if f.get("stage") != "features"]
+    for photo in batch["artifacts"]:
+        photo_id = photo["photo_id"]
+        features = features_of(contents.get(photo_id), scores, faults.get(photo_id))
+        photos.append(photo | {"features": features})
+        if reason := features.get("missing", {}).get("photo"):
+            failed.append(
+                {
+                    "photo_id": photo_id,
+                    "original_uri": photo["original_uri"],
+                    "stage": "features",
+                    "reason": reason,
+                }
+            )
+    rest = {name: value for name, value in batch.items() if name not in ("artifacts", "failed")}
+    return rest | {"artifacts": photos} | ({"failed": failed} if failed else {})
+
+
+def standards(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:
+    """Return, by photo_id, the content of each standard image, and why there is none."""
+    contents, faults = {}, {}
+    for row in ledger.rows():
+        if row.status == "ok" and row.sha256:
+            contents[row.uri] = row.sha256
+        else:
+            faults[row.uri] = row.reason or "unreadable"
+    return contents, faults
+
+
+def moved(batch: Tree, base: Path, folder: Path) -> Tree:
+    """Return `batch`, whose uris are relative to `base`, with uris relative to `folder`."""
+    if base.resolve() == folder.resolve():
+        return batch
+    places = BatchPlaces(base, (Path("/"),))
+    return batch | {"artifacts": [_moved(photo, places, folder) for photo in batch["artifacts"]]}
+
+
+def _moved(photo: Tree, places: BatchPlaces, folder: Path) -> Tree:
+    uris = {
+        name: photo[name] for name in ("original_uri", "ranking_uri", "std_uri") if photo.get(name)
+    }
+    return photo | {name: relative_uri(places.path(uri), folder) for name, uri in uris.items()}
+
+
+def photo_rows(batch: Tree) -> list[Tree]:
+    """Return the photos of `batch` with numbers for their texts."""
+    return [dict(plain(photo)) for photo in batch["artifacts"]]
+
+
+def labels_by_content(store: ArtifactStore, labels: Artifact) -> dict[str, list[Tree]]:
+    """Return the labels of every content, best first."""
+    found: dict[str, list[Tree]] = {}
+    for row in open_labels(store, labels).to_dict("records"):
+        found.setdefault(row["content_sha256"], []).append({str(k): v for k, v in row.items()})
+    return found
