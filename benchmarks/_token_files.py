@@ -16,8 +16,12 @@ _BLOCK_TOKENS = 1 << 16
 _POOL_BLOCKS = 8
 
 
-def write_token_files(folder: Path, n_tokens: int, *, seed: int = 0) -> FilesSource:
+def write_token_files(
+    folder: Path, n_tokens: int, *, seed: int = 0, texts: bool = False
+) -> FilesSource:
     """Write an activation file (int32, float32) with metadata, and return where they are.
+
+    With `texts` every review has as many words, one token each for MiniLM, as it has tokens.
 
     Beyond half a million tokens its blocks repeat with their features turned on by some places, so
     that a large file is written at the speed of the disk.
@@ -33,7 +37,7 @@ def write_token_files(folder: Path, n_tokens: int, *, seed: int = 0) -> FilesSou
     some = [f"someone-{number % 5000}" for number in range(len(ids))]
     columns: dict[str, list[Any]] = {
         "review_ids": ids,
-        "texts": ["a text"] * len(ids),
+        "texts": _texts(np.bincount(reviews)) if texts else ["a text"] * len(ids),
         "stars": stars,
         "useful": stars,
         "user_ids": some,
@@ -47,6 +51,12 @@ def _reviews(n_tokens: int, random: np.random.Generator) -> Array:
     lengths = random.integers(1, 230, n_tokens // 100 + 10)
     owner: Array = np.repeat(np.arange(len(lengths)), lengths)[:n_tokens]
     return owner
+
+
+def _texts(lengths: Array) -> list[str]:
+    words = [*("the", "food", "was", "good", "and", "we", "will", "come", "back"), "soon"]
+    long = " ".join(words * (1 + int(lengths.max(initial=0)) // len(words))).split()
+    return [" ".join(long[:length]) for length in lengths.tolist()]
 
 
 def _blocks(

@@ -24,6 +24,7 @@ _ASKS = {
     "coactive": "the features most often active where FEATURE is, with their lift",
     "both": "tokens where FEATURE and the one given with --and (not --and-not) are active",
     "stars": "the features most tied to stars; of FEATURE, how users and businesses differ",
+    "pages": "write a page for each FEATURE, or for those most tied to stars, into --into",
 }
 
 
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--and-not", dest="unless", type=int, help="with `both`: the absent one")
     parser.add_argument("--within", type=int, default=0, help="with `both`: tokens apart, at most")
     parser.add_argument("--column", default="stars", help="with `stars`: stars or useful")
+    parser.add_argument("--into", default="feature-pages", help="with `pages`: the directory")
 
 
 def run(given: argparse.Namespace) -> int:
@@ -61,6 +63,8 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _shown(cell: Any) -> str:
+    if cell is None:
+        return ""
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
@@ -84,7 +88,7 @@ def _one_feature(index: "TokenIndex", given: argparse.Namespace) -> Answer:
 
     number = _feature(given)
     facts = feature_table(index, [number]).to_dict("records")[0]
-    rows = [(str(name), value) for name, value in facts.items()]
+    rows = [(str(name), _plain(value)) for name, value in facts.items()]
     bins = [(f"{low:.3g} to {high:.3g}", n) for low, high, n in histogram(index, number) if n]
     return ("what", "value"), [*rows, *bins]
 
@@ -157,10 +161,28 @@ def _stars(index: "TokenIndex", given: argparse.Namespace) -> Answer:
     return tables[0][0], [row for _, rows in tables for row in rows]
 
 
+def _pages(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from pathlib import Path
+
+    from tasks.tokens.pages import write_pages
+
+    features = [int(word) for word in given.subject]
+    into = Path(given.into)
+    found = write_pages(
+        index, into, runtime_of(given), features, count=given.count, tokenizer=given.tokenizer
+    )
+    return ("page",), [(str(path),) for path in found]
+
+
 def _table(frame: Any) -> Answer:
     header = tuple(str(name) for name in frame.columns)
-    rows = [tuple(row.values()) for row in frame.to_dict("records")]
+    rows = [tuple(map(_plain, row.values())) for row in frame.to_dict("records")]
     return header, rows
+
+
+def _plain(cell: Any) -> Any:
+    """Return a value that JSON has; NaN, a number that could not be computed, is null."""
+    return None if isinstance(cell, float) and cell != cell else cell
 
 
 _ANSWERS: dict[str, Callable[["TokenIndex", argparse.Namespace], Answer]] = {
@@ -173,4 +195,5 @@ _ANSWERS: dict[str, Callable[["TokenIndex", argparse.Namespace], Answer]] = {
     "coactive": _coactive,
     "both": _both,
     "stars": _stars,
+    "pages": _pages,
 }

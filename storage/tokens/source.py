@@ -42,19 +42,29 @@ class Activations:
         """Return the review ids of the tokens from `start` to `stop`, as fixed-width bytes."""
         return as_bytes(self.file["rev_idx"][start:stop])
 
-    def read(self, start: int, stop: int) -> tuple[Array, Array]:
+    def read(
+        self, start: int, stop: int, into: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
         """Return the features (n, k) int32 and the values (n, k) float32 of a range of tokens.
 
-        An index that int32 cannot hold becomes -1, a value that float32 cannot hold infinite: both
+        They lie in the buffers `into` that `buffers` gave, if any, until the next read. An index
+        that int32 cannot hold becomes -1, a value that float32 cannot hold infinite: both
         are refused by whoever looks at them.
         """
-        return _as_int32(self._rows("z_idx", start, stop)), _as_float32(
-            self._rows("z_val", start, stop)
+        features, values = into or self.buffers(stop - start)
+        return (
+            _as_int32(self._rows("z_idx", start, stop, features)),
+            _as_float32(self._rows("z_val", start, stop, values)),
         )
 
-    def _rows(self, name: str, start: int, stop: int) -> Array:
-        dataset = self.file[name]
-        out = np.empty((stop - start, self.k), dataset.dtype)
+    def buffers(self, tokens: int) -> tuple[Array, Array]:
+        """Return room for so many tokens: fresh memory for every read costs as much as the read."""
+        kinds = (self.file[name].dtype for name in ("z_idx", "z_val"))
+        features, values = (np.empty((tokens, self.k), kind) for kind in kinds)
+        return features, values
+
+    def _rows(self, name: str, start: int, stop: int, into: Array) -> Array:
+        dataset, out = self.file[name], into[: stop - start]
         try:
             if out.size:
                 dataset.read_direct(out, np.s_[start:stop])

@@ -90,8 +90,9 @@ def index_part(
 def _segments(
     source: Activations, first: int, stop: int, name: str
 ) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    room = source.buffers(min(SEGMENT_TOKENS, stop - first))
     for start in range(first, stop, SEGMENT_TOKENS):
-        yield source.read(start, min(start + SEGMENT_TOKENS, stop))
+        yield source.read(start, min(start + SEGMENT_TOKENS, stop), room)
         advance(name, 1)
 
 

@@ -89,6 +89,7 @@ def _numbers(index: TokenIndex, column: str, values: Sequence[float] | None) -> 
 
 
 def _tested(frame: "pd.DataFrame", reviews: int, constant: Array, column: str) -> "pd.DataFrame":
+    import pandas as pd
     from scipy.special import stdtr
 
     is_testable = (frame["reviews"].to_numpy() >= _FEW) & ~constant
@@ -98,8 +99,7 @@ def _tested(frame: "pd.DataFrame", reviews: int, constant: Array, column: str) -
     p = 2 * stdtr(max(1, reviews - 1), -np.abs(z))
     frame["z"], frame["p"], frame["q"] = z, p, false_discovery(p)
     reasons = (f"{column} does not vary" if still else _FEW_REASON for still in constant)
-    frame["reason"] = [
-        None if tested else why for tested, why in zip(is_testable, reasons, strict=True)
-    ]
+    told = [None if tested else why for tested, why in zip(is_testable, reasons, strict=True)]
+    frame["reason"] = pd.Series(told, dtype=object)  # text of pandas' own would be NaN for none
     order = np.argsort(-np.abs(np.nan_to_num(z)), kind="stable")
     return frame.iloc[order].reset_index(drop=True)

@@ -21,7 +21,6 @@ TOP = 64
 OUT_OF_RANGE, NOT_FINITE, TOO_LARGE, DUPLICATE = 1, 2, 3, 4
 
 _F32_INFINITY = 0x7F800000
-_LAST_BITS = 17  # of a cursor: the last token written and a place for "none"
 
 
 def half_table() -> Float32[np.ndarray, "65536"]:
@@ -42,10 +41,8 @@ def bin_edges() -> Float64[np.ndarray, "65"]:
 @no_type_check
 @njit(cache=True)
 def _half(bits: int) -> int:
-    """Return the float16 nearest to a positive float32, ties to even; never 0: active stays
+    """Return the float16 nearest to a float32 below 2^-14, ties to even; never 0: active stays
     active."""
-    if bits >= 0x38800000:
-        return (bits - 0x38000000 + 0xFFF + ((bits >> 13) & 1)) >> 13
     shift = 126 - (bits >> 23)
     if shift > 25:
         return 1
@@ -99,26 +96,26 @@ def count(features: Array, bits: Array, limit: int, counts: Array) -> tuple[int,
 
 @no_type_check
 @njit(cache=True)
-def scatter(features: Array, bits: Array, cursors: Array, is_half: bool, out: Array) -> int:
+def scatter(features: Array, bits: Array, cursors: Array, is_half: bool, out: Array) -> None:
     """Write each active entry of a segment to the place of its feature, as value << 16 | offset.
 
-    `cursors` (n_features,) int64 hold the next place << 17; returns the token that names a feature
-    twice, or -1.
+    `cursors` (n_features,) uint32 say where a feature's next entry goes.
     """
     tokens, k = features.shape
     for token in range(tokens):
         for slot in range(k):
             value = bits[token, slot]
             if value > 0:
-                feature = features[token, slot]
-                cursor = cursors[feature]
-                if cursor & ((1 << _LAST_BITS) - 1) == token + 1:
-                    return token
-                place = cursor >> _LAST_BITS
-                word = _half(value) if is_half else value
+                feature = np.uint32(features[token, slot])
+                place = cursors[feature]
+                word = np.uint32(value)
+                if is_half:
+                    if value >= 0x38800000:
+                        word = (word - 0x38000000 + 0xFFF + ((word >> 13) & 1)) >> 13
+                    else:
+                        word = np.uint32(_half(value))
                 out[place] = (word << 16) | token
-                cursors[feature] = ((place + 1) << _LAST_BITS) | (token + 1)
-    return -1
+                cursors[feature] = place + np.uint32(1)
 
 
 @no_type_check
@@ -150,6 +147,16 @@ def _bin(bits: int) -> int:
 
 @no_type_check
 @njit(cache=True)
+def _first_twice(tokens: Array) -> int:
+    """Return the first of ascending `tokens` that is there twice."""
+    for entry in range(1, tokens.size):
+        if tokens[entry] == tokens[entry - 1]:
+            return tokens[entry]
+    return -1
+
+
+@no_type_check
+@njit(cache=True)
 def merge(
     packed: Array,
     starts: Array,
@@ -168,12 +175,21 @@ def merge(
     for feature in range(n_features):
         for segment in range(segments):
             offsets[feature * segments + segment] = place
-            for entry in range(starts[segment, feature], starts[segment, feature + 1]):
-                word = packed[entry]
-                tokens[place] = word & 0xFFFF
-                values[place] = word >> 16
-                place += 1
+            first = starts[segment, feature]
+            run = packed[first : starts[segment, feature + 1]]
+            into, beside = tokens[place : place + run.size], values[place : place + run.size]
+            for entry in range(run.size):
+                into[entry] = run[entry] & 0xFFFF
+            for entry in range(run.size):
+                beside[entry] = run[entry] >> 16
+            same = 0
+            for entry in range(1, run.size):
+                same += into[entry] == into[entry - 1]
+            if same:
+                return (segment << 16) + _first_twice(into)
+            place += run.size
     offsets[n_features * segments] = place
+    return -1
 
 
 @no_type_check
@@ -184,16 +200,18 @@ def statistics(
     halves: Array,
     sums: Array,
     squares: Array,
+    most: Array,
     histogram: Array,
 ) -> None:
-    """Fill sum and sum of squares (float64) and the histogram (n_features, 64) of each feature.
+    """Fill sum, sum of squares, largest bits and the histogram (n_features, 64) of each feature.
 
     `offsets` (n_features + 1) say where its values lie; `values` are float16 bits, told by the
     table `halves`.
     """
     for feature in range(offsets.shape[0] - 1):
         first, second = 0.0, 0.0
-        more, most = 0.0, 0.0
+        more, other = 0.0, 0.0
+        largest = np.uint16(0)
         start, stop = offsets[feature], offsets[feature + 1]
         if (stop - start) & 1:
             bits = values[start]
@@ -210,10 +228,13 @@ def statistics(
             bits = values[entry + 1]
             value = np.float64(halves[bits])
             more += value
-            most += value * value
+            other += value * value
             histogram[feature, bits >> 9] += 1
+        for entry in range(offsets[feature], stop):  # apart, so that it is vectorised
+            largest = max(largest, values[entry])
         sums[feature] = first + more
-        squares[feature] = second + most
+        squares[feature] = second + other
+        most[feature] = largest
 
 
 @no_type_check
@@ -224,19 +245,23 @@ def statistics_f32(
     values: Array,
     sums: Array,
     squares: Array,
+    most: Array,
     histogram: Array,
 ) -> None:
     """Do as `statistics` does, of float32 `values` and their `bits`."""
     for feature in range(offsets.shape[0] - 1):
         first, second = 0.0, 0.0
+        largest = np.uint32(0)
         for entry in range(offsets[feature], offsets[feature + 1]):
             value = np.float64(values[entry])
             first += value
             second += value * value
             place = _bin(int(bits[entry]))
             histogram[feature, place] += 1
+            largest = max(largest, bits[entry])
         sums[feature] = first
         squares[feature] = second
+        most[feature] = largest
 
 
 @no_type_check

@@ -58,7 +58,7 @@ def build_postings(
     Each is (features (n, k) int32, values (n, k) float32); all but the last are full. Raises
     BadEntry.
     """
-    from tasks.compute.tokens.kernels import merge
+    from tasks.compute.tokens.kernels import DUPLICATE, merge
 
     is_half = values == "f16"
     packed = np.empty(count * SEGMENT_TOKENS * k, np.uint32 if is_half else np.uint64)
@@ -71,7 +71,8 @@ def build_postings(
     offsets = np.empty(n_features * count + 1, np.uint32)
     tokens = np.empty(entries, np.uint16)
     bits = np.empty(entries, np.uint16 if is_half else np.uint32)
-    merge(packed, starts, offsets, tokens, bits)
+    if (twice := merge(packed, starts, offsets, tokens, bits)) >= 0:
+        raise BadEntry(DUPLICATE, first_token + twice)
     del packed
     return _described(count, offsets, tokens, bits, n_features, first_token)
 
@@ -86,7 +87,7 @@ def _sort(
     is_half: bool,
     first_token: int,
 ) -> None:
-    from tasks.compute.tokens.kernels import DUPLICATE, count, scatter
+    from tasks.compute.tokens.kernels import count, scatter
 
     bits = given.view(np.int32)
     counts = np.zeros(len(starts) - 1, np.uint32)
@@ -96,9 +97,7 @@ def _sort(
     starts[0] = begin
     np.cumsum(counts, out=starts[1:])
     starts[1:] += begin
-    token = scatter(features, bits, starts[:-1] << 17, is_half, packed)
-    if token >= 0:
-        raise BadEntry(DUPLICATE, first_token + token)
+    scatter(features, bits, starts[:-1].astype(np.uint32), is_half, packed)
 
 
 def _described(
@@ -113,7 +112,8 @@ def _described(
 
     sums, squares = np.empty(n_features), np.empty(n_features)
     histogram = np.zeros((n_features, BINS), np.uint32)
-    describe(offsets[::segments], bits, sums, squares, histogram)
+    most = np.empty(n_features, bits.dtype)
+    describe(offsets[::segments], bits, sums, squares, most, histogram)
     top = np.zeros((n_features, TOP), np.uint64)
     kind = np.float16 if bits.dtype == np.uint16 else np.float32
     with np.errstate(over="ignore"):  # float16 ends where the last bins begin
@@ -129,12 +129,13 @@ def describe(
     bits: UInt[np.ndarray, " _"],
     sums: Float64[np.ndarray, " features"],
     squares: Float64[np.ndarray, " features"],
+    most: UInt[np.ndarray, " features"],
     histogram: UInt32[np.ndarray, "features bins"],
 ) -> None:
-    """Fill sum, sum of squares and histogram of each feature's values; see `kernels.statistics`."""
+    """Fill sum, sum of squares, largest bits and histogram of each feature's values."""
     from tasks.compute.tokens.kernels import half_table, statistics, statistics_f32
 
     if bits.dtype == np.uint16:
-        statistics(offsets, bits, half_table(), sums, squares, histogram)
+        statistics(offsets, bits, half_table(), sums, squares, most, histogram)
     else:
-        statistics_f32(offsets, bits, bits.view(np.float32), sums, squares, histogram)
+        statistics_f32(offsets, bits, bits.view(np.float32), sums, squares, most, histogram)
