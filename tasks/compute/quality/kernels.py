@@ -1,10 +1,11 @@
 """The inner loops of the natural scene statistics, compiled by numba. They release the GIL.
 
 Sums may be reassociated, so that they vectorise; products and sums are never fused: rounding is
-what makes luma, and the half-size image, the very pixels that piq sees.
+what makes luma, and the half-size image, the very pixels that piq sees. The
+compiled functions do without jaxtyping, which numba cannot read.
 """
 
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 from numba import njit
@@ -16,6 +17,7 @@ _ROUNDING = 1e-11
 """Far above what rounding does to a mean, far below any true difference."""
 
 
+@no_type_check
 @njit(cache=True, nogil=True)
 def luma_of(rgb: Array, high: Array, low: Array) -> Array:
     """Return round(fma(b, fma(g, r))) of every pixel, halves to even, as float64.
@@ -33,6 +35,7 @@ def luma_of(rgb: Array, high: Array, low: Array) -> Array:
     return out
 
 
+@no_type_check
 @njit(cache=True, nogil=True, inline="always")
 def _plus(high: float, low: float, other: float) -> float:
     """Return high + low + other, rounded once: a fused multiply-add on any processor."""
@@ -41,6 +44,7 @@ def _plus(high: float, low: float, other: float) -> float:
     return total + (((high - (total - back)) + (other - back)) + low)
 
 
+@no_type_check
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 def _filter_row(row: Array, kernel: Array, padded: Array, mean: Array, square: Array) -> None:
     width = row.shape[0]
@@ -55,6 +59,7 @@ def _filter_row(row: Array, kernel: Array, padded: Array, mean: Array, square: A
         )
 
 
+@no_type_check
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 def _normalise_row(
     row: Array, kernel: Array, means: Array, squares: Array, place: int, out: Array
@@ -77,6 +82,7 @@ def _normalise_row(
         out[j] = above / (deviation + 1.0) if abs(above) > _ROUNDING else 0.0
 
 
+@no_type_check
 @njit(cache=True, nogil=True)
 def normalised(luma: Array, kernel: Array) -> Array:
     """Return (x - mean) / (deviation + 1) under the separable 7-tap `kernel`, zeros outside.
@@ -100,6 +106,7 @@ def normalised(luma: Array, kernel: Array) -> Array:
     return out
 
 
+@no_type_check
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 def _add_moments(row: Array, other: Array, sums: Array) -> None:
     below, above = 0.0, 0.0
@@ -119,6 +126,7 @@ def _add_moments(row: Array, other: Array, sums: Array) -> None:
     sums[4] += magnitude
 
 
+@no_type_check
 @njit(cache=True, nogil=True)
 def moments(field: Array) -> Array:
     """Return (5, 5) sums of x and of its products with its left, upper, upper left and lower left
@@ -140,6 +148,7 @@ def moments(field: Array) -> Array:
     return sums
 
 
+@no_type_check
 @njit(cache=True, nogil=True)
 def shrink(
     image: Array, rows: Array, row_weights: Array, columns: Array, column_weights: Array

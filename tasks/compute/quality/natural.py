@@ -16,7 +16,7 @@ LEAST_SIDE_PX = 16
 """Smaller images have no statistics worth the name."""
 FEATURES = 36
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def natural_features(rgb: UInt8[np.ndarray, "height width 3"]) -> Float64[np.ndarray, "36"] | None:

@@ -14,9 +14,10 @@ _LEVELS = (1, 5, 50, 95, 99)
 _DB2_HIGH = np.array(
     [-0.48296291314453416, 0.8365163037378079, -0.2241438680420134, -0.12940952255126037]
 )
+_NOTHING = 1e-9  # what rounding makes of a detail that is zero is far less
 _NORMAL_MAD = 0.6744897501960817  # median of |x| for a standard normal x
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 Grey = UInt8[np.ndarray, "height width"]
 
 
@@ -31,7 +32,9 @@ class Sharpness(NamedTuple):
     """log10 of the 95th percentile of T over 8 x 8 tiles: a sharp subject before a soft ground."""
 
 
-def preview(rgb: UInt8[np.ndarray, "height width 3"], side_px: int = PREVIEW_PX) -> Grey:
+def preview(
+    rgb: UInt8[np.ndarray, "height width 3"], side_px: int = PREVIEW_PX
+) -> UInt8[np.ndarray, "new_height new_width"]:
     """Return the grey image, its longest side at most `side_px`, shrunk by area means."""
     import cv2
 
@@ -108,7 +111,12 @@ def noise_sigma(grey: Grey) -> float:
     The median of the diagonal details of the db2 wavelet over 0.6745 (Donoho and Johnstone 1994),
     zeros left out, as scikit-image's `estimate_sigma` has it.
     """
-    details = _diagonal_details(grey / 255.0)
+    import pywt
+
+    if grey.min() == grey.max():
+        return nan
+    down = pywt.dwt(grey / 255.0, "db2", axis=0)[1]  # PyWavelets decides which details are zero
+    details = pywt.dwt(down, "db2", axis=1)[1]
     return _robust_sigma(details[details != 0])
 
 
@@ -142,28 +150,18 @@ def _whole_tiles(grey: Grey) -> Array:
     return cut.transpose(0, 2, 1, 3).reshape(rows * columns, side, side)
 
 
-def _tile_sigma(tile: Grey) -> float:
-    details = _inner_details(tile / 255.0)
-    return _robust_sigma(details[details != 0])
+def _tile_sigma(tile: Array) -> float:
+    details = _high_pass(_high_pass(tile.T / 255.0).T)
+    return _robust_sigma(details[np.abs(details) > _NOTHING])
 
 
 def _robust_sigma(details: Array) -> float:
     return float(np.median(np.abs(details)) / _NORMAL_MAD) if details.size else nan
 
 
-def _diagonal_details(image: Array) -> Array:
-    """Return the diagonal details of one level, edges mirrored, as PyWavelets pads them."""
-    return _inner_details(np.pad(image, ((2, 3), (2, 3)), mode="symmetric"), trim=True)
-
-
-def _inner_details(image: Array, *, trim: bool = False) -> Array:
-    down = _high_pass(image.T, trim=trim).T
-    return _high_pass(down, trim=trim)
-
-
-def _high_pass(rows: Array, *, trim: bool) -> Array:
-    """Return every other value of each row's correlation with the high-pass filter."""
-    count = (rows.shape[1] - 2) // 2 if trim else (rows.shape[1] - 4) // 2 + 1
+def _high_pass(rows: Array) -> Array:
+    """Return every other detail of each row, those that need no pixel beyond its ends."""
+    count = (rows.shape[1] - len(_DB2_HIGH)) // 2 + 1
     out = np.zeros((rows.shape[0], count))
     for tap, weight in enumerate(_DB2_HIGH[::-1]):
         out += weight * rows[:, tap : tap + 2 * count - 1 : 2]
