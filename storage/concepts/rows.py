@@ -8,6 +8,7 @@ says; the bytes then go into the result without a copy. What lies otherwise is r
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ Array = np.ndarray[Any, Any]
 
 _THREADED_BYTES = 1 << 24  # 16 MiB: below it, threads cost more than they save
 _PIECE_BYTES = 1 << 23  # 8 MiB a read
+_FEW_CHUNKS = 1024  # so many are looked up at once, and remembered
 
 
 class _Run(NamedTuple):
@@ -62,6 +64,7 @@ class RowReader:
         self._row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
         self._sources = _sources(dataset) if dataset.is_virtual else []
         self._starts = np.array([source.first for source in self._sources], np.int64)
+        self._layouts: dict[tuple[Path, str], _Layout] = {}
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -85,15 +88,40 @@ class RowReader:
 
     def _fill(self, out: Array, runs: list[_Run]) -> None:
         if not self._sources:
-            _fill_from(self._dataset, out, runs, self._row_bytes)
+            _read_pieces(self._pieces(self._dataset, out, runs), out)
             return
         parts: dict[tuple[Path, str], list[_Run]] = {}
         for run in runs:
             for path, name, piece in self._split(run):
                 parts.setdefault((path, name), []).append(piece)
-        for (path, name), pieces in parts.items():
-            with _opened(path) as file:
-                _fill_from(file[name], out, pieces, self._row_bytes)
+        pieces: list[_Piece] = []
+        for (path, name), wanted in parts.items():
+            if known := self._layouts.get((path, name)):
+                pieces += [piece for run in wanted for piece in known.pieces(run) or ()]
+            else:
+                with _opened(path) as file:
+                    pieces += self._pieces(file[name], out, wanted)
+        _read_pieces(pieces, out)
+
+    def _pieces(self, dataset: h5py.Dataset, out: Array, runs: list[_Run]) -> list[_Piece]:
+        """Return where `runs` lie in the file; what lies otherwise is read at once, by HDF5."""
+        chunk_rows = dataset.chunks[0] if dataset.chunks else max(1, len(dataset))
+        blocks = {
+            block
+            for run in runs
+            for block in range(run.start // chunk_rows, -(-(run.start + run.rows) // chunk_rows))
+        }
+        layout = _layout(dataset, self._row_bytes, sorted(blocks))
+        if layout and None not in layout.offsets:
+            self._layouts[Path(dataset.file.filename), dataset.name.lstrip("/")] = layout
+        pieces: list[_Piece] = []
+        for run in runs:
+            found = layout.pieces(run) if layout else None
+            if found is None:
+                _by_hdf5(dataset, out, run)
+            else:
+                pieces += found
+        return pieces
 
     def _split(self, run: _Run) -> Iterator[tuple[Path, str, _Run]]:
         done = 0
@@ -110,10 +138,14 @@ def _opened(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as problem:
-        raise DamagedArtifact(
-            f"{path} is part of this store, and cannot be read: {problem}. `featuremill verify` "
-            "says what else is damaged; run the flow again to remake it. h5py would show NaN there."
-        ) from problem
+        raise _lost(path, problem) from problem
+
+
+def _lost(path: Path, problem: OSError) -> DamagedArtifact:
+    return DamagedArtifact(
+        f"{path} is part of this store, and cannot be read: {problem}. `featuremill verify` says "
+        "what else is damaged; run the flow again to remake it. h5py would show NaN there."
+    )
 
 
 def _sources(dataset: h5py.Dataset) -> list[_Source]:
@@ -148,51 +180,59 @@ def _runs(wanted: Array) -> list[_Run]:
     return sorted(_Run(*one) for one in found)
 
 
-def _fill_from(dataset: h5py.Dataset, out: Array, runs: list[_Run], row_bytes: int) -> None:
-    pieces: list[_Piece] = []
-    for run in runs:
-        places = _places(dataset, run, row_bytes)
-        if places is None:
-            span = slice(run.target, run.target + run.rows)
-            dataset.read_direct(out, np.s_[run.start : run.start + run.rows], span)
-        else:
-            pieces += places
-    _read_pieces(pieces, memoryview(out.reshape(-1).view(np.uint8).data))
+@dataclass(frozen=True)
+class _Layout:
+    """Where the rows of a dataset lie in its file: as one block, or in blocks of `height` rows."""
+
+    path: Path
+    row_bytes: int
+    height: int
+    """Rows of a block."""
+    offsets: Sequence[int | None]
+    """Where each block begins; None: it was never written."""
+
+    def pieces(self, run: _Run) -> list[_Piece] | None:
+        """Return where the rows of `run` lie, or None where some were never written."""
+        pieces: list[_Piece] = []
+        row, stop = run.start, run.start + run.rows
+        while row < stop:
+            block, inside = divmod(row, self.height)
+            count = min(stop - row, self.height - inside)
+            offset = self.offsets[block]
+            if offset is None:
+                return None
+            start, target = offset + inside * self.row_bytes, run.target + row - run.start
+            pieces += _cut(
+                _Piece(self.path, start, target * self.row_bytes, count * self.row_bytes)
+            )
+            row += count
+        return pieces
 
 
-def _places(dataset: h5py.Dataset, run: _Run, row_bytes: int) -> list[_Piece] | None:
-    """Return where the rows of `run` lie in the file, or None where only HDF5 can tell."""
+def _layout(dataset: h5py.Dataset, row_bytes: int, blocks: Sequence[int]) -> _Layout | None:
+    """Return the layout of `dataset`, for chunks those numbered `blocks`; None where only HDF5 can
+    tell where the rows lie."""
     if not dataset.dtype.isnative or dataset.dtype.hasobject or dataset.is_virtual:
         return None
     if dataset.file.mode != "r":  # a writer may hold rows that the file does not have yet
         return None
-    path, target = Path(dataset.file.filename), run.target * row_bytes
+    path = Path(dataset.file.filename)
     if dataset.chunks is None:
         offset = dataset.id.get_offset()
-        if offset is None:  # nothing was ever written
-            return None
-        size = run.rows * row_bytes
-        return list(_cut(_Piece(path, offset + run.start * row_bytes, target, size)))
+        return _Layout(path, row_bytes, max(1, len(dataset)), [offset])
     if dataset.chunks[1:] != dataset.shape[1:] or dataset.id.get_create_plist().get_nfilters():
         return None
-    return _in_chunks(dataset, run, row_bytes, path)
-
-
-def _in_chunks(dataset: h5py.Dataset, run: _Run, row_bytes: int, path: Path) -> list[_Piece] | None:
     height, zeros = dataset.chunks[0], (0,) * (len(dataset.shape) - 1)
-    pieces: list[_Piece] = []
-    row, stop = run.start, run.start + run.rows
-    while row < stop:
-        first = row - row % height
-        count = min(stop, first + height) - row
-        offset = dataset.id.get_chunk_info_by_coord((first, *zeros)).byte_offset
-        if offset is None:
-            return None
-        target = (run.target + row - run.start) * row_bytes
-        place = _Piece(path, offset + (row - first) * row_bytes, target, count * row_bytes)
-        pieces += _cut(place)
-        row += count
-    return pieces
+    offsets: list[int | None] = [None] * -(-len(dataset) // height)
+    for block in blocks if len(offsets) > _FEW_CHUNKS else range(len(offsets)):
+        found = dataset.id.get_chunk_info_by_coord((block * height, *zeros))
+        offsets[block] = found.byte_offset
+    return _Layout(path, row_bytes, height, offsets)
+
+
+def _by_hdf5(dataset: h5py.Dataset, out: Array, run: _Run) -> None:
+    span = slice(run.target, run.target + run.rows)
+    dataset.read_direct(out, np.s_[run.start : run.start + run.rows], span)
 
 
 def _cut(piece: _Piece) -> Iterator[_Piece]:
@@ -201,24 +241,29 @@ def _cut(piece: _Piece) -> Iterator[_Piece]:
         yield _Piece(piece.path, piece.offset + start, piece.target + start, size)
 
 
-def _read_pieces(pieces: list[_Piece], out: memoryview) -> None:
-    descriptors = {
-        path: os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in {p.path for p in pieces}
-    }
+def _read_pieces(pieces: list[_Piece], rows: Array) -> None:
+    out = memoryview(rows.reshape(-1).view(np.uint8).data)
+    with ExitStack() as opened:
+        descriptors = {path: _descriptor(path, opened) for path in {p.path for p in pieces}}
 
-    def read(piece: _Piece) -> None:
-        _read_whole(descriptors[piece.path], piece, out)
+        def read(piece: _Piece) -> None:
+            _read_whole(descriptors[piece.path], piece, out)
 
-    try:
         if sum(piece.size for piece in pieces) < _THREADED_BYTES:
             for piece in pieces:
                 read(piece)
             return
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             list(pool.map(read, pieces))
-    finally:
-        for descriptor in descriptors.values():
-            os.close(descriptor)
+
+
+def _descriptor(path: Path, opened: ExitStack) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as problem:
+        raise _lost(path, problem) from problem
+    opened.callback(os.close, descriptor)
+    return descriptor
 
 
 def _read_whole(descriptor: int, piece: _Piece, out: memoryview) -> None:

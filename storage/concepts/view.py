@@ -177,11 +177,11 @@ def _write_view(view: h5py.File, draft: Draft) -> None:
         found = file[SEGMENTS][:].tolist() if SEGMENTS in file else []
     view.attrs["artifact"] = str(draft.key)
     rows = len(view[IDS])
-    _virtual(view, POOLED, rows, [(pooled, Segment(0, 0, rows))] if rows else [], draft.path)
+    write_virtual(view, POOLED, rows, [(pooled, Segment(0, 0, rows))] if rows else [], draft.path)
     if found:
         paths = _token_files(draft)
         places = [(paths[segment[0]], Segment(*segment)) for segment in found]
-        _virtual(view, TOKENS, rows, places, draft.path)
+        write_virtual(view, TOKENS, rows, places, draft.path)
 
 
 def _token_files(draft: Draft) -> dict[int, Path]:
@@ -189,7 +189,7 @@ def _token_files(draft: Draft) -> dict[int, Path]:
     return {int(path.name.removesuffix(_TOKENS_SUFFIX)): path for path in found}
 
 
-def _virtual(
+def write_virtual(
     view: h5py.File, name: str, rows: int, places: Sequence[tuple[Path, Segment]], home: Path
 ) -> None:
     """Make dataset `name` of `rows` rows, each a row of another file; a lost file reads as NaN."""

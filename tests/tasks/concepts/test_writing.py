@@ -1,0 +1,166 @@
+"""The writing functions of the seed, with a model, on files of one's own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from conf.errors import RecipeError
+from conf.models import ModelSpec
+from conf.runtime import Runtime
+from storage.concepts import OtherModel, validate_h5
+from tasks.concepts import (
+    encode_and_store_image_features,
+    fill_templates,
+    init_file,
+    store_prompt_features,
+)
+from tasks.models.load import load_encoder, resolve
+
+Split = list[tuple[Image.Image, int]]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    runtime = Runtime(device="cpu")
+    return load_encoder(resolve(ModelSpec(family="toy", precision="fp32"), runtime), runtime)
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, Split]:
+    drawn = np.random.default_rng(0)
+
+    def images(count: int) -> Split:
+        pixels = drawn.integers(0, 256, (count, 9, 9, 3), np.uint8)
+        return [(Image.fromarray(one), row % 3) for row, one in enumerate(pixels)]
+
+    return {"test": images(5), "odd": images(2), "train": images(11), "val": images(4)}
+
+
+def new_file(path: Path, **given: Any) -> Path:
+    init_file(path, **({"D": 32, "T_img": 16} | given)).close()
+    return path
+
+
+def rows_of(path: Path) -> dict[str, Any]:
+    with h5py.File(path) as file:
+        return {name: file[name][:].tolist() for name in file if name != "templates"}
+
+
+def test_splits_come_in_the_order_train_val_test(
+    model: Any, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    path = new_file(tmp_path / "all.h5")
+    assert encode_and_store_image_features(path, model, splits) == 22
+    found = rows_of(path)
+    assert found["split"] == [b"train"] * 11 + [b"val"] * 4 + [b"test"] * 5 + [b"odd"] * 2
+    assert found["ids"] == list(range(22))
+    assert found["labels"][:4] == [0, 1, 2, 0]
+    validate_h5(path, tokens=True, show=False)
+
+
+class _Interrupted(Exception):
+    pass
+
+
+class _Failing(list[Any]):
+    """A split whose images end in the middle, as a killed run's do."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == 7:
+            raise _Interrupted
+        return super().__getitem__(index)
+
+
+def test_an_interrupted_call_goes_on_within_a_batch_and_gives_the_same_rows(
+    model: Any, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    whole = new_file(tmp_path / "whole.h5")
+    encode_and_store_image_features(whole, model, splits, batch_size=4)
+    path = new_file(tmp_path / "resumed.h5")
+    broken = splits | {"train": _Failing(splits["train"])}
+    with pytest.raises(_Interrupted):
+        encode_and_store_image_features(path, model, broken, batch_size=3)
+    with h5py.File(path) as file:
+        assert json.loads(file.attrs["split_counts"]) == {"train": 6}
+    assert encode_and_store_image_features(path, model, splits, batch_size=4) == 16
+    assert rows_of(path) == rows_of(whole)
+    assert encode_and_store_image_features(path, model, splits) == 0
+
+
+def test_a_shorter_split_than_the_store_has_is_refused(
+    model: Any, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    path = new_file(tmp_path / "all.h5")
+    encode_and_store_image_features(path, model, splits)
+    with pytest.raises(RecipeError, match="has 11 images of a split of which 3 were given"):
+        encode_and_store_image_features(path, model, {"train": splits["train"][:3]})
+
+
+def test_features_of_another_model_are_refused_and_nothing_changes(
+    model: Any, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    path = new_file(tmp_path / "other.h5", fingerprint="a" * 64)
+    before = path.read_bytes()
+    with pytest.raises(OtherModel, match="their features do not compare"):
+        encode_and_store_image_features(path, model, splits)
+    with pytest.raises(OtherModel):
+        store_prompt_features(path, model, {"concept_prompts_t01": ["a"]})
+    assert path.read_bytes() == before
+
+
+def test_prompts_are_written_with_the_models_parameters(model: Any, tmp_path: Path) -> None:
+    path = new_file(tmp_path / "prompts.h5", metadata={"concept_texts": ["red", "blue"]})
+    texts = fill_templates(["a {} cell", "cell with {}"], ["red", "blue"])
+    assert store_prompt_features(path, model, texts) == [
+        "concept_prompts_t01", "concept_prompts_t02",
+    ]  # fmt: skip
+    with h5py.File(path) as file:
+        group = file["templates/concept_prompts_t02"]
+        assert group["texts"].asstr()[:].tolist() == ["cell with red", "cell with blue"]
+        assert (group.attrs["logit_scale"], group.attrs["T_txt"]) == (10.0, -1)
+        assert file.attrs["logit_scale"] == 10.0
+        assert "logit_bias" not in file.attrs
+    validate_h5(path, show=False)
+
+
+def test_the_tokens_of_conceptclip_are_written_with_the_place_of_the_word(
+    concept_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setenv("FEATUREMILL_TRUST_REMOTE_CODE", f"JerrryNie/ConceptCLIP@{commit}")
+    runtime = Runtime(models=concept_clip.parent, device="cpu")
+    spec = ModelSpec(
+        family="concept_clip", name="JerrryNie/ConceptCLIP", revision=commit,
+        weights=f"local-dir:{concept_clip.name}", precision="fp32",
+    )  # fmt: skip
+    model = load_encoder(resolve(spec, runtime), runtime)
+    words = {"concept_texts": ["segmented nucleus", "round nucleus"]}
+    path = new_file(tmp_path / "tokens.h5", D=16, T_img=16, metadata=words)
+    store_prompt_features(path, model, fill_templates(["a cell with {}"], words["concept_texts"]))
+    with h5py.File(path) as file:
+        group = file["templates/concept_prompts_t01"]
+        assert group["text_token_features"].shape == (2, 16, 16)
+        assert group["token_spans"][:].tolist() == [[3, 5], [3, 5]]
+        assert file.attrs["concept_logit_bias"] == -9
+
+
+@pytest.mark.parametrize(
+    ("templates", "words", "says"),
+    [
+        (["a cell"], ["red"], "has 0 places for a word"),
+        (["{} {}"], ["red"], "has 2 places"),
+        (["a {}"], [], "at least 1 item"),
+        ([], ["red"], "at least 1 item"),
+        (["a {}"], [" "], "an empty word"),
+    ],
+)
+def test_bad_templates_and_vocabularies_are_refused(
+    templates: list[str], words: list[str], says: str
+) -> None:
+    with pytest.raises(RecipeError, match=says):
+        fill_templates(templates, words)
