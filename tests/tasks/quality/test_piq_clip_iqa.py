@@ -31,7 +31,6 @@ def random_clip() -> tuple[Any, Any]:
 def test_our_loading_of_piq_scores_as_piq_does(random_clip: tuple[Any, Any]) -> None:
     import piq
     import torch
-
     from piq.feature_extractors.clip import build_model
 
     model, tokens = random_clip

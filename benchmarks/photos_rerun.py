@@ -1,0 +1,74 @@
+"""What an unchanged batch of 1,000 photos costs, and what ten more cost: about a hundredth.
+
+The flow `photos`, all stages, over generated photos, by the toy encoder: what is measured is what
+surrounds the model. Seconds are taken inside the flow; task seconds are those of the artifacts.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks._harness import Figures, main, rounded
+from benchmarks._images import write_photos
+from benchmarks._making import TOY, quiet_runtime
+from conf.photos import Preset
+from conf.prompts import PromptSet
+from conf.sources.folder import Source
+
+_PHOTOS, _SMALL_PHOTOS, _ADDED, _SMALL_ADDED = 1000, 24, 10, 2
+_WORDS = PromptSet(
+    templates=("a photo of {}",), vocabulary=("sea", "city", "animal", "face", "sky")
+)
+
+
+def measure(folder: Path, *, small: bool = False) -> Figures:
+    """Return the seconds of an unchanged run, and the share of the first that more photos cost."""
+    photos, added = (_SMALL_PHOTOS, _SMALL_ADDED) if small else (_PHOTOS, _ADDED)
+    write_photos(folder / "photos", photos, (800, 600), max_bytes=1 << 20)
+    _run(folder, 0)  # compiles, imports
+    first = _run(folder, 1)
+    again = _run(folder, 1)
+    write_photos(folder / "photos" / "more", added, (640, 480), max_bytes=1 << 20)
+    more = _run(folder, 1)
+    assert again["rows_made"] == 0, again
+    return {
+        "ratio": round(more["task_seconds"] / first["task_seconds"], 4),
+        "unit": "task seconds of ten more photos / task seconds of the first run",
+        "seconds": again["seconds"],
+        "photos": photos,
+        "photos_added": added,
+        "first": first,
+        "again": again,
+        "more": more,
+    }
+
+
+def _run(folder: Path, number: int) -> Figures:
+    from prefect import flow
+
+    from flows.photos import photos
+
+    inside: list[Any] = []
+    source = Source(root=folder / "photos", limit=None if number else 2)
+    preset = Preset(source=source, model=TOY, prompts=_WORDS)
+    runtime = quiet_runtime(folder / f"store{number}")
+
+    @flow(name="photos")
+    def timed_flow() -> None:
+        began = time.perf_counter()
+        run = photos.fn(preset, runtime)
+        inside.extend([time.perf_counter() - began, run])
+
+    timed_flow()
+    seconds, run = inside
+    made = {one.name: one.seconds for one in run.made}
+    return {
+        "seconds": round(seconds, 3),
+        "task_seconds": round(sum(one.seconds for one in run.made if one.rows_made), 3),
+        "rows_made": sum(one.rows_made for one in run.made),
+        **{f"{name}_seconds": rounded([s])[0] for name, s in made.items()},
+    }
+
+
+if __name__ == "__main__":
+    main("photos_rerun", measure)
