@@ -1,5 +1,6 @@
 """Activation files of any size: features drawn like words, few often and most seldom."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def _texts(lengths: Array) -> list[str]:
 def _blocks(
     n_tokens: int, reviews: Array, random: np.random.Generator
 ) -> Iterator[tuple[Array, Array, Array]]:
-    pool = [_block(random) for _ in range(min(_POOL_BLOCKS, -(-n_tokens // _BLOCK_TOKENS)))]
+    blocks, tokens = -(-n_tokens // _BLOCK_TOKENS), min(n_tokens, _BLOCK_TOKENS)
+    pool = [_block(random, tokens) for _ in range(min(_POOL_BLOCKS, blocks))]
     for number, start in enumerate(range(0, n_tokens, _BLOCK_TOKENS)):
         size = min(_BLOCK_TOKENS, n_tokens - start)
         features, values = pool[number % len(pool)]
@@ -70,13 +72,17 @@ def _blocks(
         yield turned, values[:size], reviews[start : start + size]
 
 
-def _block(random: np.random.Generator) -> tuple[Array, Array]:
+def _block(random: np.random.Generator, tokens: int) -> tuple[Array, Array]:
     """Return features (tokens, k), each once a token, and values, in no order."""
     weights = np.cumsum(1 / (np.arange(FEATURES - K + 1) + 50.0))
-    drawn = np.searchsorted(weights, random.random((_BLOCK_TOKENS, K)) * weights[-1])
+    drawn = np.searchsorted(weights, random.random((tokens, K)) * weights[-1])
     drawn.sort(axis=1)
     places = np.random.default_rng(7).permutation(FEATURES).astype(np.int32)
     features = places[drawn + np.arange(K)]  # ascending, so that adding 0, 1, ... tells them apart
-    order = random.permuted(np.tile(np.arange(K), (_BLOCK_TOKENS, 1)), axis=1)
+    order = random.permuted(np.tile(np.arange(K), (tokens, 1)), axis=1)
     features = np.take_along_axis(features, order, axis=1)
     return features, random.exponential(1.0, features.shape).astype(np.float32)
+
+
+if __name__ == "__main__":
+    print(write_token_files(Path(sys.argv[1]), int(sys.argv[2])))

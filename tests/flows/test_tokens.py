@@ -64,7 +64,9 @@ def test_the_trained_autoencoder_explains_most_of_what_it_has_not_seen(made: Run
 
 def test_parts_change_no_activation(made: Run, index: TokenIndex, tmp_path: Path) -> None:
     # Batches of other lengths are summed in another order: as good, not the same to the last bit.
-    other = token_index(PRESET, Runtime(store=tmp_path / "store", part_rows=77, progress=False))
+    (config,) = made.store.path_of(made.made[1].artifact).glob("parts/*/cfg.json")
+    given = PRESET.model_copy(update={"sae": SaeSource(path=config.parent)})
+    other = token_index(given, Runtime(store=tmp_path / "store", part_rows=77, progress=False))
     theirs: TokenIndex = open_artifact(other.made[-1].artifact, other.store)
     assert theirs.n_tokens == index.n_tokens
     np.testing.assert_allclose(theirs.column("sum"), index.column("sum"), rtol=0.02, atol=2)

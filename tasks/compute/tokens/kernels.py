@@ -1,8 +1,8 @@
 """From tokens with their features to features with their tokens: a counting sort, compiled.
 
-A segment is counted and scattered feature by feature into one packed array (offset and value of an
-entry in one word, so that a scatter touches one cache line); a part's segments are then merged, and
-the statistics taken while a feature's entries are still in the cache.
+A block of tokens is counted and scattered feature by feature into one packed array (offset and
+value of an entry in one word, so that a scatter touches one cache line); a part's blocks are then
+merged, and the statistics taken while a feature's entries are still in the cache.
 
 Values travel as the bits of non-negative floats, which sort as the integers that they are. The
 compiled functions do without jaxtyping, which numba cannot read.
@@ -96,10 +96,13 @@ def count(features: Array, bits: Array, limit: int, counts: Array) -> tuple[int,
 
 @no_type_check
 @njit(cache=True)
-def scatter(features: Array, bits: Array, cursors: Array, is_half: bool, out: Array) -> None:
-    """Write each active entry of a segment to the place of its feature, as value << 16 | offset.
+def scatter(
+    features: Array, bits: Array, first: int, cursors: Array, is_half: bool, out: Array
+) -> None:
+    """Write each active entry of a block to the place of its feature, as value << 16 | offset.
 
-    `cursors` (n_features,) uint32 say where a feature's next entry goes.
+    The block begins `first` tokens into its segment; `cursors` (n_features,) uint32 say where a
+    feature's next entry goes.
     """
     tokens, k = features.shape
     for token in range(tokens):
@@ -114,7 +117,7 @@ def scatter(features: Array, bits: Array, cursors: Array, is_half: bool, out: Ar
                         word = (word - 0x38000000 + 0xFFF + ((word >> 13) & 1)) >> 13
                     else:
                         word = np.uint32(_half(value))
-                out[place] = (word << 16) | token
+                out[place] = (word << 16) | (first + token)
                 cursors[feature] = place + np.uint32(1)
 
 
@@ -158,36 +161,31 @@ def _first_twice(tokens: Array) -> int:
 @no_type_check
 @njit(cache=True)
 def merge(
-    packed: Array,
-    starts: Array,
-    offsets: Array,
-    tokens: Array,
-    values: Array,
-) -> None:
-    """Bring each feature's entries of all segments together.
+    packed: Array, starts: Array, blocks: int, offsets: Array, tokens: Array, values: Array
+) -> int:
+    """Bring each feature's entries of all blocks together, `blocks` of them to a segment.
 
-    `packed` are the segments of `scatter`, one after the other, `starts` (segments, n_features + 1)
+    `packed` are the blocks of `scatter`, one after the other, `starts` (all blocks, n_features + 1)
     where each feature begins in it. Fills `offsets` (n_features * segments + 1), `tokens` (offset
     inside the segment) and `values` (bits).
     """
-    segments, n_features = starts.shape[0], starts.shape[1] - 1
+    segments, n_features = starts.shape[0] // blocks, starts.shape[1] - 1
     place = 0
     for feature in range(n_features):
         for segment in range(segments):
             offsets[feature * segments + segment] = place
-            first = starts[segment, feature]
-            run = packed[first : starts[segment, feature + 1]]
-            into, beside = tokens[place : place + run.size], values[place : place + run.size]
-            for entry in range(run.size):
-                into[entry] = run[entry] & 0xFFFF
-            for entry in range(run.size):
-                beside[entry] = run[entry] >> 16
-            same = 0
-            for entry in range(1, run.size):
+            begin = place
+            for block in range(segment * blocks, (segment + 1) * blocks):
+                for entry in range(starts[block, feature], starts[block, feature + 1]):
+                    word = packed[entry]
+                    tokens[place] = word & 0xFFFF
+                    values[place] = word >> 16
+                    place += 1
+            into, same = tokens[begin:place], 0
+            for entry in range(1, into.size):
                 same += into[entry] == into[entry - 1]
             if same:
                 return (segment << 16) + _first_twice(into)
-            place += run.size
     offsets[n_features * segments] = place
     return -1
 

@@ -8,6 +8,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int32, Int64, Shaped, UInt, UInt16, UInt32, UInt64
 
 SEGMENT_TOKENS = 1 << 16
+_BLOCK_TOKENS = 1 << 14
+"""Tokens that are scattered at once: the places of so many entries stay in the cache."""
+_BLOCKS = SEGMENT_TOKENS // _BLOCK_TOKENS
 _LARGEST_HALF = 0x477FEFFF  # the float32 below which a value rounds to a finite float16
 _LARGEST_FLOAT = 0x7F7FFFFF
 
@@ -62,16 +65,17 @@ def build_postings(
 
     is_half = values == "f16"
     packed = np.empty(count * SEGMENT_TOKENS * k, np.uint32 if is_half else np.uint64)
-    starts = np.zeros((count, n_features + 1), np.int64)
+    starts = np.zeros((count * _BLOCKS, n_features + 1), np.int64)
     for number, (features, given) in enumerate(segments):
-        place = first_token + number * SEGMENT_TOKENS
-        begin = int(starts[number - 1, -1]) if number else 0
-        _sort(features, given, begin, starts[number], packed, is_half=is_half, first_token=place)
+        first = first_token + number * SEGMENT_TOKENS
+        rows = starts[number * _BLOCKS : (number + 1) * _BLOCKS]
+        begin = int(starts[number * _BLOCKS - 1, -1]) if number else 0
+        _sort(features, given, begin, rows, packed, is_half=is_half, first_token=first)
     entries = int(starts[-1, -1])
     offsets = np.empty(n_features * count + 1, np.uint32)
     tokens = np.empty(entries, np.uint16)
     bits = np.empty(entries, np.uint16 if is_half else np.uint32)
-    if (twice := merge(packed, starts, offsets, tokens, bits)) >= 0:
+    if (twice := merge(packed, starts, _BLOCKS, offsets, tokens, bits)) >= 0:
         raise BadEntry(DUPLICATE, first_token + twice)
     del packed
     return _described(count, offsets, tokens, bits, n_features, first_token)
@@ -81,7 +85,7 @@ def _sort(
     features: Int32[np.ndarray, "n k"],
     given: Float32[np.ndarray, "n k"],
     begin: int,
-    starts: Int64[np.ndarray, " _"],
+    starts: Int64[np.ndarray, "blocks _"],
     packed: UInt[np.ndarray, " _"],
     *,
     is_half: bool,
@@ -90,14 +94,20 @@ def _sort(
     from tasks.compute.tokens.kernels import count, scatter
 
     bits = given.view(np.int32)
-    counts = np.zeros(len(starts) - 1, np.uint32)
-    fault, token = count(features, bits, _LARGEST_HALF if is_half else _LARGEST_FLOAT, counts)
-    if fault:
-        raise BadEntry(fault, first_token + token)
-    starts[0] = begin
-    np.cumsum(counts, out=starts[1:])
-    starts[1:] += begin
-    scatter(features, bits, starts[:-1].astype(np.uint32), is_half, packed)
+    limit = _LARGEST_HALF if is_half else _LARGEST_FLOAT
+    for block, row in enumerate(starts):
+        first = block * _BLOCK_TOKENS
+        part = slice(first, first + _BLOCK_TOKENS)
+        counts = np.zeros(len(row) - 1, np.uint32)
+        fault, token = count(features[part], bits[part], limit, counts)
+        if fault:
+            raise BadEntry(fault, first_token + first + token)
+        row[0] = begin
+        np.cumsum(counts, out=row[1:])
+        row[1:] += begin
+        begin = int(row[-1])
+        cursors = row[:-1].astype(np.uint32)
+        scatter(features[part], bits[part], first, cursors, is_half, packed)
 
 
 def _described(
