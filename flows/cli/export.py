@@ -11,7 +11,7 @@ HELP = "write one artifact as one self-contained file"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the artifact and where its file goes."""
-    parser.add_argument("key", help="a key, the start of one, or a name such as sample_concepts/concepts")
+    parser.add_argument("key", help="a key, the start of one, or a name of a run")
     parser.add_argument("--bundle", required=True, metavar="PATH", help="the file to write")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
 

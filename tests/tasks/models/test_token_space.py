@@ -1,9 +1,13 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from conf.models import ModelSpec
+from tasks.models.open_clip_files import configuration, find_files
 from tasks.models.text_tokens import text_tokens
 from tasks.models.token_space import token_space
 
@@ -41,3 +45,21 @@ def test_a_model_without_tokens_has_none(encoder: Callable[..., Any]) -> None:
 
 def test_only_models_that_project_text_tokens_have_them(encoder: Callable[..., Any]) -> None:
     assert text_tokens(encoder("clip"), ["a photo"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "context", "bias"),
+    [("ViT-SO400M-16-SigLIP2-384", 576, 64, True), ("ViT-L-14", 256, 77, False)],
+)
+def test_the_models_of_the_concept_store_are_what_their_page_says(
+    name: str, tokens: int, context: int, bias: bool
+) -> None:
+    """Read from open_clip's own list: the models themselves take gigabytes."""
+    listed = ModelSpec(family="open_clip", name=name, weights="random:0", precision="fp32")
+    model = configuration(listed, find_files(listed, Path("nowhere")))
+    vision, text = model["vision_cfg"], model["text_cfg"]
+    patch_px = vision.get("patch_size") or int(vision["timm_model_name"].split("patch")[1][:2])
+    assert (vision["image_size"] // patch_px) ** 2 == tokens
+    assert text["context_length"] == context
+    assert ("init_logit_bias" in model) == bias
+    assert (text.get("tokenizer_kwargs") == {"clean": "canonicalize"}) == bias
