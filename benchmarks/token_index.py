@@ -14,13 +14,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import h5py
 import numpy as np
 
-from benchmarks._harness import Figures, alternate, main, peak_memory_bytes, rounded
+from benchmarks._harness import Figures, alternate, main, median_ratio, peak_memory_bytes, rounded
 from benchmarks._making import quiet_runtime
 from benchmarks._token_files import FEATURES, K, write_token_files
 from benchmarks._tokens import build, keep, warmed
@@ -46,11 +45,11 @@ def measure(folder: Path, *, small: bool = False) -> Figures:
     entries = tokens * K
     ours, theirs = min(seconds["ours"]), min(seconds["scipy"])
     return {
-        "ratio": round(theirs / ours, 3),
+        "ratio": round(median_ratio(seconds["scipy"], seconds["ours"]), 3),
         "unit": "entries per CPU second / entries per CPU second of scipy's job",
         "entries_per_cpu_second": round(entries / ours),
         "scipy_entries_per_cpu_second": round(entries / theirs),
-        "median_ratio": round(median(seconds["scipy"]) / median(seconds["ours"]), 3),
+        "best_ratio": round(theirs / ours, 3),
         "seconds": round(wall, 3),
         "all_cpu_seconds": rounded(seconds["ours"]),
         "all_scipy_cpu_seconds": rounded(seconds["scipy"]),

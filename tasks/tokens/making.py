@@ -79,7 +79,7 @@ def _first_states(recipe: SaeRecipe, texts: list[str], runtime: Runtime) -> Floa
 
 
 def _ready(model: TextStates) -> TextStates:
-    enter_lane("cpu", lanes=1)
+    enter_lane("cpu", lanes=2)  # half the cores: threads that wait for one another wait long
     return model
 
 
