@@ -203,3 +203,23 @@ def test_texts_hash_is_the_one_of_the_prompts() -> None:
     from tasks.compute.prompts import texts_hash as of_prompts
 
     assert texts_hash(["a", "ü"]) == of_prompts(["a", "ü"])
+
+
+def test_images_and_prompts_of_different_weights_are_refused(
+    concept_store: ConceptStore, tmp_path: Path
+) -> None:
+    """One recipe names them, and still another torch drew other random weights, say."""
+    from tasks.concepts.making import ModelsDiffer, _one_fingerprint
+
+    root = Path(shutil.copytree(concept_store.store.path, tmp_path / "store"))
+    store = ArtifactStore(root)
+    inputs = store.manifest(concept_store.artifact.key).inputs
+    images = ImageFeatures(store, store.resolve(inputs["images"]))
+    prompts = {"label_prompts_t01": store.resolve(inputs["label_prompts_t01"])}
+    assert _one_fingerprint(store, images, prompts, {})
+    (path,) = store.folder(inputs["label_prompts_t01"]).glob("parts/*.00000/prompts.h5")
+    path.chmod(0o644)
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_fingerprint"] = "0" * 64
+    with pytest.raises(ModelsDiffer, match="encoded by 2 different models"):
+        _one_fingerprint(store, images, prompts, {})
