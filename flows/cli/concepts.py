@@ -3,6 +3,7 @@ own. STORE is an artifact's key or name, or the path of an HDF5 file.
 """
 
 import argparse
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encode", action="store_true", help="search: encode --text by the model")
     parser.add_argument("--image", help="search, heatmap, explain: an image by its name or row")
     parser.add_argument("--picture", type=Path, help="heatmap: the picture's file")
-    parser.add_argument("--out", type=Path, help="heatmap: the PNG file to write")
+    parser.add_argument("--out", type=Path, help="heatmap: the PNG; of several, a folder")
     parser.add_argument("--top", type=int, default=10, help="search, explain: how many")
     parser.add_argument(
         "--least-cosine", type=float, default=0.99, help="duplicates: how near (default: 0.99)"
@@ -211,17 +212,30 @@ def _heatmap(given: argparse.Namespace) -> Any:
     if not given.image or not given.concept or not given.out:
         raise RecipeError("heatmap needs --image, --concept and --out.")
     store = _open(given)
-    heatmap = concept_heatmap(store, given.image, given.concept[0])
     if given.picture:
         picture: Image.Image = Image.open(given.picture)
     elif isinstance(store, ConceptStore):
         picture = picture_of(store, given.image, runtime_of(given))
     else:
         raise RecipeError("A file of its own knows no pictures: name the picture with --picture.")
-    save_png(overlay(heatmap, picture), given.out)
-    if not given.json:
-        print(f"{given.concept[0]!r} in {heatmap.name} is in {given.out}")
-    return {"out": str(given.out), "cosines": heatmap.cosines.tolist()}
+    told = []
+    for concept in given.concept:
+        heatmap = concept_heatmap(store, given.image, concept)
+        out = _picture_path(given, f"{store.row_named(given.image):06d}-{concept}")
+        save_png(overlay(heatmap, picture), out)
+        told.append({"concept": concept, "out": str(out), "cosines": heatmap.cosines.tolist()})
+        if not given.json:
+            print(f"{concept!r} in {heatmap.name} is in {out}")
+    return told
+
+
+def _picture_path(given: argparse.Namespace, name: str) -> Path:
+    """Return where a picture goes: --out itself for one concept, a file in it for several."""
+    out: Path = given.out
+    if len(given.concept) == 1 and not out.is_dir():
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    return out / (re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() + ".png")
 
 
 def _explain(given: argparse.Namespace) -> Any:

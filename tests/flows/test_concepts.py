@@ -13,9 +13,10 @@ from conf.concepts import Preset
 from conf.errors import RecipeError
 from conf.load import load_preset
 from conf.runtime import Runtime
+from flows.cli import main
 from flows.concepts import concept_store
 from flows.run import Run
-from storage.concepts import ConceptScores, ConceptStore, validate_h5
+from storage.concepts import ConceptFile, ConceptScores, ConceptStore, validate_h5
 from storage.concepts.file import Array
 from tasks.compute.concepts import mean_of_best
 from tasks.concepts.asking import (
@@ -177,6 +178,37 @@ class TestQuestions:
         assert drawn.size == (384, 384)
         with pytest.raises(RecipeError, match=r"no concept 'Segmented'\. Did you mean 'Segm"):
             concept_heatmap(store, "0", "Segmented")
+
+    def test_the_command_draws_a_picture_for_each_concept(
+        self, run: Run, store: ConceptStore, runtime: Runtime, tmp_path: Path
+    ) -> None:
+        words = ["--image", "test/00003", "--concept", "Round nucleus", "--concept", "platelet"]
+        place = ["--store", str(runtime.store), "--out", str(tmp_path / "maps")]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FEATUREMILL_STORE", str(runtime.store))
+            assert main(["concepts", "heatmap", store.artifact.key, *words, *place]) == 0
+        assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == [
+            "000063-platelet.png", "000063-round-nucleus.png",
+        ]  # fmt: skip
+
+    def test_the_command_explains_and_exports(
+        self, run: Run, store: ConceptStore, runtime: Runtime, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        place = ["--store", str(runtime.store)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FEATUREMILL_STORE", str(runtime.store))
+            key = store.artifact.key
+            assert main(["concepts", "explain", key, "--image", "val/00001", *place]) == 0
+            told = capsys.readouterr().out
+            assert told.startswith("val/00001: eosinophil (")
+            assert "  for      +" in told
+            assert "  against  -" in told
+            bundle = str(tmp_path / "bundle.h5")
+            assert main(["export", key, "--bundle", bundle, *place]) == 0
+            assert main(["export", key, "--bundle", bundle, *place]) == 2
+            assert "is there already" in capsys.readouterr().err
+        assert len(ConceptFile(bundle)) == 72
 
     def test_the_probe_learns_and_says_why(self, run: Run, store: ConceptStore) -> None:
         scores, probe = probe_of(run.store, store.artifact)
