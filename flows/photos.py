@@ -35,7 +35,6 @@ from tasks.photos.batches import (
     ingested,
     labels_by_content,
     moved,
-    photo_rows,
     preprocessed,
     standards,
     with_features,
@@ -152,12 +151,12 @@ def _finish(
     if isinstance(preset.source, BatchSource) and path == preset.source.path.absolute():
         path = folder / f"{done['batch_id']}.features.json"  # nobody's input is written over
     write_batch(path, done)
-    rows = photo_rows(done)
-    write_table(path.with_suffix(".parquet"), rows)
-    page = photo_page(plain(done), contents, thumbnails, show_private=preset.show_private)
+    told = plain(done)
+    write_table(path.with_suffix(".parquet"), told["artifacts"])
+    page = photo_page(told, contents, thumbnails, show_private=preset.show_private)
     write_if_other(path.with_suffix(".html"), page.encode("utf-8", "replace"))
     announce(FEATURED, done["batch_id"], keys, str(path), run.runtime)
-    header, cells = photo_table(rows)
+    header, cells = photo_table(told["artifacts"])
     run.show(Table(f"Photos of {done['batch_id']}: {path.with_suffix('.html')}", header, cells))
     return path
 

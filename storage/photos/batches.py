@@ -1,9 +1,10 @@
 """Batches of photos as JSON: what others wrote is kept, to the text of its numbers."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -19,10 +20,14 @@ class BatchInvalid(RecipeError):
     """A batch is not one: not JSON, or fields that do not fit."""
 
 
-class NumberText(str):
-    """A number as it was written: `1.10` and `64` stay so."""
+_MARK = uuid4().hex
+"""Tells a number from a text that looks like one: no file can hold it."""
+_MARKED = re.compile(f'"{_MARK}([^"]*)"')
 
-    __slots__ = ()
+
+def _as_written(number: str) -> str:
+    """Return a number as a text that `dump` writes as it was: `1.10` and `64` stay so."""
+    return _MARK + number
 
 
 def read_batch(path: Path) -> Tree:
@@ -44,8 +49,8 @@ def parse_batch(text: str, place: str = "batch") -> Tree:
     try:
         tree = json.loads(
             text,
-            parse_float=NumberText,
-            parse_int=NumberText,
+            parse_float=_as_written,
+            parse_int=_as_written,
             parse_constant=_refuse_constant,
             object_pairs_hook=_without_twins,
         )
@@ -83,50 +88,27 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> Tree:
 
 
 def plain(tree: Any) -> Any:
-    """Return `tree` with numbers for their texts."""
-    match tree:
-        case NumberText():
-            return json.loads(tree)
-        case dict():
-            return {name: plain(value) for name, value in tree.items()}
-        case list():
-            return [plain(value) for value in tree]
-    return tree
+    """Return a copy of `tree` with numbers for their texts."""
+    return json.loads(_text(tree))
 
 
-def dump(tree: Any) -> str:
-    """Return the JSON text of `tree`, indented by one; numbers that were read as they were written.
+def dump(batch: Tree) -> str:
+    """Return the JSON text of `batch`, a line a photo; numbers that were read as they were written.
 
     Raises ValueError for NaN and infinities.
     """
-    return "".join(_dumped(tree, "\n")) + "\n"
+    fields = [f"{_text(name)}: {_field(value)}" for name, value in batch.items()]
+    return "{\n " + ",\n ".join(fields) + "\n}\n"
 
 
-def _dumped(tree: Any, line: str) -> Iterator[str]:
-    match tree:
-        case NumberText():
-            yield str(tree)
-        case Mapping() if tree:
-            yield from _items(tree.items(), "{}", line, lambda pair: f"{_text(pair[0])}: ")
-        case list() | tuple() if tree:
-            yield from _items([(None, value) for value in tree], "[]", line, lambda pair: "")
-        case _:
-            yield _text(tree)
+def _field(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n  " + ",\n  ".join(map(_text, value)) + "\n ]"
+    return _text(value)
 
 
-def _items(
-    pairs: Any, brackets: str, line: str, title: Callable[[tuple[Any, Any]], str]
-) -> Iterator[str]:
-    separator = brackets[0]
-    for pair in pairs:
-        yield f"{separator}{line} {title(pair)}"
-        yield from _dumped(pair[1], f"{line} ")
-        separator = ","
-    yield f"{line}{brackets[1]}"
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def _text(tree: Any) -> str:
+    return _MARKED.sub(r"\1", json.dumps(tree, ensure_ascii=False, allow_nan=False))
 
 
 def write_batch(path: Path, tree: Tree) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.atomic import link_or_copy, temporary_beside
-from storage.photos.batches import NumberText, write_if_other
+from storage.photos.batches import write_if_other
 from storage.readers.files import uri_of
 
 IMAGES = "rankingInput"
@@ -52,8 +52,6 @@ def _flat(photo: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif name == "clip_labels":
             for what in ("label", "confidence", "cosine_score"):
                 row[f"{prefix}{name}.{what}"] = [label[what] for label in value]
-        elif isinstance(value, NumberText):
-            row[prefix + name] = float(value)
         elif isinstance(value, list | tuple):
             row[prefix + name] = [str(item) for item in value]
         else:

@@ -33,6 +33,8 @@ def text(value: object) -> str:
 
 def visible(value: str) -> str:
     """Return `value` with its line breaks and invisible characters as U+FFFD, spaces kept."""
+    if value.isprintable():
+        return value
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)
 
 

@@ -10,7 +10,6 @@ from conf.runtime import Runtime
 from storage.dataset import Ledger, open_rows
 from storage.labels import open_labels
 from storage.photos import rows_by_content
-from storage.photos.batches import plain
 from storage.photos.exports import IMAGES, export_file, relative_uri
 from storage.readers.photo_batch import BatchPlaces
 from storage.readers.protocol import Unreadable
@@ -159,11 +158,6 @@ def _moved(photo: Tree, places: BatchPlaces, folder: Path) -> Tree:
         name: photo[name] for name in ("original_uri", "ranking_uri", "std_uri") if photo.get(name)
     }
     return photo | {name: relative_uri(places.path(uri), folder) for name, uri in uris.items()}
-
-
-def photo_rows(batch: Tree) -> list[Tree]:
-    """Return the photos of `batch` with numbers for their texts."""
-    return [dict(plain(photo)) for photo in batch["artifacts"]]
 
 
 def labels_by_content(store: ArtifactStore, labels: Artifact) -> dict[str, list[Tree]]:

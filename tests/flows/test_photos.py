@@ -21,9 +21,10 @@ from conf.quality import QualitySettings
 from conf.runtime import Runtime
 from conf.sources.folder import Source
 from conf.sources.photo_batch import Source as BatchSource
-from flows.photos import PREPROCESSED, features_trigger, photos, process
+from flows.photos import features_trigger, photos, process
 from flows.run import PartsFailed, Run
 from storage.photos.batches import BatchInvalid
+from tasks.photos.events import PREPROCESSED
 
 pytestmark = pytest.mark.usefixtures("prefect_harness")
 

@@ -72,7 +72,9 @@ def _log10(value: float) -> float:
 
 def histogram(levels: UInt8[np.ndarray, "..."]) -> Int64[np.ndarray, "256"]:
     """Return how many pixels have each level."""
-    return np.bincount(levels.reshape(-1), minlength=256)
+    from tasks.compute.quality.kernels import counts_of
+
+    return np.asarray(counts_of(levels.reshape(-1)))
 
 
 def percentiles(counts: Int64[np.ndarray, "256"]) -> Float64[np.ndarray, "5"]:
@@ -138,7 +140,8 @@ def flat_noise_sigma(grey: Grey) -> float:
     level, unrest = small.mean(axis=(1, 2)), small.std(axis=(1, 2))
     usable = np.flatnonzero((level > 8) & (level < 247))
     flat = usable[np.argsort(unrest[usable], kind="stable")[: max(1, len(tiles) // 4)]]
-    sigmas = [_tile_sigma(tiles[at]) for at in flat]
+    details = _high_pass(_high_pass(tiles[flat].swapaxes(1, 2) / 255.0).swapaxes(1, 2))
+    sigmas = [_robust_sigma(d[d > _NOTHING]) for d in np.abs(details)]
     known = [sigma for sigma in sigmas if not np.isnan(sigma)]
     return float(np.median(known)) if known else nan
 
@@ -150,19 +153,14 @@ def _whole_tiles(grey: Grey) -> Array:
     return cut.transpose(0, 2, 1, 3).reshape(rows * columns, side, side)
 
 
-def _tile_sigma(tile: Array) -> float:
-    details = _high_pass(_high_pass(tile.T / 255.0).T)
-    return _robust_sigma(details[np.abs(details) > _NOTHING])
-
-
 def _robust_sigma(details: Array) -> float:
     return float(np.median(np.abs(details)) / _NORMAL_MAD) if details.size else nan
 
 
 def _high_pass(rows: Array) -> Array:
-    """Return every other detail of each row, those that need no pixel beyond its ends."""
-    count = (rows.shape[1] - len(_DB2_HIGH)) // 2 + 1
-    out = np.zeros((rows.shape[0], count))
+    """Return every other detail along the last axis, those that need no pixel beyond its ends."""
+    count = (rows.shape[-1] - len(_DB2_HIGH)) // 2 + 1
+    out = np.zeros((*rows.shape[:-1], count))
     for tap, weight in enumerate(_DB2_HIGH[::-1]):
-        out += weight * rows[:, tap : tap + 2 * count - 1 : 2]
+        out += weight * rows[..., tap : tap + 2 * count - 1 : 2]
     return out

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.photos_rerun import measure
+
+
+@pytest.mark.usefixtures("prefect_harness")
+def test_an_unchanged_batch_makes_nothing_and_more_photos_cost_only_themselves(
+    tmp_path: Path,
+) -> None:
+    said = measure(tmp_path, small=True)
+    assert said["again"]["rows_made"] == 0
+    assert said["more"]["rows_made"] < said["first"]["rows_made"]
