@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
+from scipy.spatial.distance import cdist
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -53,12 +54,8 @@ def brisque_scores(
     NaN where a feature is NaN.
     """
     scaled = 2 * (features - model.lowest) / (model.highest - model.lowest) - 1
-    return np.array([_score(row, model) for row in scaled], dtype=np.float64)
-
-
-def _score(row: Array, model: Regression) -> float:
-    distances = ((row - model.vectors) ** 2).sum(axis=1)
-    return float(np.exp(-model.gamma * distances) @ model.coefficients - model.rho)
+    distances = cdist(scaled, model.vectors, "sqeuclidean")
+    return np.asarray(np.exp(-model.gamma * distances) @ model.coefficients - model.rho)
 
 
 def brisque_quality(scores: Float64[np.ndarray, " images"]) -> Float64[np.ndarray, " images"]:
