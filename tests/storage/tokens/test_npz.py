@@ -26,7 +26,9 @@ def test_object_arrays_of_text_bytes_and_numbers_are_read(tmp_path: Path) -> Non
         "ids": np.array([b"a", b"b", b"c"], dtype=object),
         "stars": np.array([5, 1, 3]),
         "mixed": np.array([1, 2.5, None], dtype=object),
-        "numpy": np.array([np.int64(3), np.float32(0.5), np.str_("x")], dtype=object),
+        "numpy": np.array(
+            [np.int64(3), np.float32(0.5), np.str_("é"), np.bytes_(b"b")], dtype=object
+        ),
         "plain": np.array(["ab", "c", "d"]),
     }
     found = read_arrays(saved(tmp_path, **given))
@@ -72,6 +74,49 @@ def test_a_hostile_pickle_raises_and_runs_nothing(tmp_path: Path) -> None:
 def test_no_other_name_can_be_asked_for(tmp_path: Path, called: bytes) -> None:
     with pytest.raises(BadActivations, match="it asks for"):
         read_arrays(with_payload(tmp_path, called + b"."))
+
+
+class Call:
+    """Is unpickled as a call of a builder, with a state if there is one."""
+
+    def __init__(self, *called: Any) -> None:
+        self.called = called
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.called
+
+
+FORGED = Call(
+    np.dtype, ("V8", False, True), (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+)
+"""A dtype whose state says that 8 bytes are the address of an object."""
+REBUILD = np.empty(0).__reduce__()[0]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Call(np.dtype, ([Call(REBUILD, (np.ndarray, (0,), b"b"),
+                              (1, (1,), FORGED, False, b"A" * 8))], False, True)),
+        Call(REBUILD, (np.ndarray, (0,), b"b"), (1, (1,), FORGED, False, b"A" * 8)),
+        Call(np.ndarray, ((1,), np.dtype("O"), b"A" * 8)),
+        Call(np.dtype, ("O8", False, True), (3, "|", None, ("a",), {"a": 1}, 8, 1, 0)),
+    ],
+)  # fmt: skip
+def test_bytes_never_become_addresses(tmp_path: Path, given: Any) -> None:
+    # With NumPy's own builders the first of these ends the process.
+    with pytest.raises(BadActivations, match="Nothing of it was run"):
+        read_arrays(with_payload(tmp_path, pickle.dumps(given, protocol=4)))
+
+
+def test_damaged_compression_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "metadata.npz"
+    np.savez_compressed(path, stars=np.arange(10_000))
+    data = bytearray(path.read_bytes())
+    data[60:90] = b"\xff" * 30
+    path.write_bytes(data)
+    with pytest.raises(BadActivations, match="not a whole NPZ archive"):
+        read_arrays(path)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, [1], object])
