@@ -45,7 +45,8 @@ def review_frame(arrays: dict[str, Array], ids: Array, path: Path) -> "pd.DataFr
     _check_arrays(arrays, path)
     known = as_bytes(np.asarray(arrays["review_ids"]))
     order = np.argsort(known, kind="stable")
-    places = np.minimum(np.searchsorted(known[order], ids), max(0, len(known) - 1))
+    # Of several of one id the last, as the seed's dict has it.
+    places = np.maximum(np.searchsorted(known[order], ids, side="right") - 1, 0)
     rows = order[places] if len(known) else places
     missing = ids[known[rows] != ids] if len(known) else ids
     if len(missing):
@@ -53,7 +54,7 @@ def review_frame(arrays: dict[str, Array], ids: Array, path: Path) -> "pd.DataFr
             f"{path} has no review {missing[0].decode()!r}; {len(missing)} of {len(ids)} reviews "
             "of the activation file are missing. Take the metadata of the same data."
         )
-    return pd.DataFrame({COLUMNS[n]: _column(n, arrays[n])[rows] for n in COLUMNS})
+    return pd.DataFrame({COLUMNS[n]: _column(n, arrays[n], path)[rows] for n in COLUMNS})
 
 
 def _check_arrays(arrays: dict[str, Array], path: Path) -> None:
@@ -67,11 +68,22 @@ def _check_arrays(arrays: dict[str, Array], path: Path) -> None:
         raise BadActivations(f"{path}: its arrays have different shapes: {lengths}.")
 
 
-def _column(name: str, values: Array) -> Array:
-    if name not in _TEXTS:
-        return np.asarray(values).astype(np.float64 if values.dtype.kind in "fO" else np.int64)
-    texts = [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
-    return np.array(texts, dtype=object)
+def _column(name: str, values: Array, path: Path) -> Array:
+    if name in _TEXTS:
+        return np.array([_text(value) for value in values.tolist()], dtype=object)
+    try:
+        return values.astype(np.float64 if values.dtype.kind in "fOUS" else np.int64)
+    except (TypeError, ValueError) as problem:
+        raise BadActivations(
+            f"{path}: {name} holds what is no number ({problem}). Write numbers, NaN for none."
+        ) from problem
+
+
+def _text(value: Any) -> str:
+    """Return a text or an id; None and NaN, which tables write for a missing one, are empty."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return "" if value is None or value != value else str(value)
 
 
 def write_reviews(writer: PartWriter, frame: "pd.DataFrame", positions: PositionMap) -> None:

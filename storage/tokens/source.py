@@ -36,11 +36,11 @@ class Activations:
 
     def review_ids(self) -> Array:
         """Return the ids of the reviews, bytes as the file has them, in its order."""
-        return as_bytes(self.file["review_ids_unique"][:])
+        return as_bytes(self._ids("review_ids_unique", 0, len(self.file["review_ids_unique"])))
 
     def token_reviews(self, start: int, stop: int) -> Array:
         """Return the review ids of the tokens from `start` to `stop`, as fixed-width bytes."""
-        return as_bytes(self.file["rev_idx"][start:stop])
+        return as_bytes(self._ids("rev_idx", start, stop))
 
     def read(
         self, start: int, stop: int, into: tuple[Array, Array] | None = None
@@ -65,15 +65,25 @@ class Activations:
 
     def _rows(self, name: str, start: int, stop: int, into: Array) -> Array:
         dataset, out = self.file[name], into[: stop - start]
-        try:
+        with self._told(name, start, stop):
             if out.size:
                 dataset.read_direct(out, np.s_[start:stop])
+        return out
+
+    def _ids(self, name: str, start: int, stop: int) -> Array:
+        with self._told(name, start, stop):
+            ids: Array = self.file[name][start:stop]
+        return ids
+
+    @contextmanager
+    def _told(self, name: str, start: int, stop: int) -> Iterator[None]:
+        try:
+            yield
         except OSError as problem:
             raise BadActivations(
-                f"{self.path}: {name} cannot be read at tokens {start} to {stop} ({problem}). The "
+                f"{self.path}: {name} cannot be read from {start} to {stop} ({problem}). The "
                 "file is damaged or cut; fetch it again."
             ) from problem
-        return out
 
 
 @contextmanager
@@ -127,7 +137,11 @@ def _check_shapes(path: Path, file: h5py.File) -> None:
         raise BadActivations(
             f"{path}: z_idx is {features}, but rev_idx is {reviews}, not ({features[0]},): {hint}."
         )
-    if not features[1] or features[0] >= 1 << 32:
+    if len(file["review_ids_unique"].shape) != 1:
+        raise BadActivations(
+            f"{path}: review_ids_unique is {file['review_ids_unique'].shape}, not (n_reviews,)."
+        )
+    if not all(features) or features[0] >= 1 << 32:
         raise BadActivations(f"{path}: z_idx is {features}; 1 to 2^32 tokens and a k are needed.")
 
 

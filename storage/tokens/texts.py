@@ -38,8 +38,15 @@ def read_texts(path: Path, columns: Mapping[str, str], limit: int | None) -> "pd
         )
     if not path.is_file():
         raise BadActivations(f"There is no file of texts {path}. Set texts.path.")
-    found = read(path).head(limit) if limit else read(path)
-    return _ours(found, path, columns)
+    found = _told(path, lambda: read(path))
+    return _ours(found.head(limit) if limit else found, path, columns)
+
+
+def _told(path: Path, read: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
+    try:
+        return read()
+    except ValueError as problem:  # so are the errors of pandas, pyarrow and of decoding
+        raise BadActivations(f"{path} cannot be read as {path.suffix}: {problem}.") from problem
 
 
 def _readers() -> dict[str, Callable[[Path], "pd.DataFrame"]]:
@@ -48,8 +55,11 @@ def _readers() -> dict[str, Callable[[Path], "pd.DataFrame"]]:
     def jsonl(path: Path) -> "pd.DataFrame":
         return pd.read_json(path, lines=True, dtype=False)
 
+    def csv(path: Path) -> "pd.DataFrame":  # an id "007" stays one, a text "NA" is a text
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+
     return {
-        ".csv": pd.read_csv,
+        ".csv": csv,
         ".jsonl": jsonl,
         ".parquet": pd.read_parquet,
         ".npz": lambda path: pd.DataFrame(
@@ -76,7 +86,14 @@ def _ours(found: "pd.DataFrame", path: Path, columns: Mapping[str, str]) -> "pd.
         )
     if named["review_ids"] is None:
         named["review_ids"] = pd.Series([f"row-{row}" for row in range(len(found))])
-    table = pd.DataFrame({name: _column(name, rows, len(found)) for name, rows in named.items()})
+    table = _told(
+        path,
+        lambda: pd.DataFrame(
+            {name: _column(name, rows, len(found)) for name, rows in named.items()}
+        ),
+    )
+    if not table["texts"].str.strip().any():
+        raise BadActivations(f"{path} has no text in its {len(table)} rows.")
     twice = table["review_ids"][table["review_ids"].duplicated()]
     if len(twice):
         raise BadActivations(f"{path}: review {twice.iloc[0]!r} is there more than once.")

@@ -66,3 +66,30 @@ def test_no_texts_is_refused(tmp_path: Path) -> None:
 def test_a_review_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadActivations, match="review 'a' is there more than once"):
         read_texts(written(tmp_path, ".csv", [ROWS[0], ROWS[0]]), {}, None)
+
+
+def test_a_csv_keeps_ids_and_texts_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text("review_ids,texts,user_ids,stars\n001,NA,0012,5\n002,null,,\n")
+    table = read_texts(path, {}, None)
+    assert table["review_ids"].tolist() == ["001", "002"]
+    assert table["texts"].tolist() == ["NA", "null"]
+    assert table["user_ids"].tolist() == ["0012", ""]
+    assert table["stars"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", b""), ("a.csv", b"texts\n\xff\xfe\n"), ("a.csv", b"texts,stars\ngood,five\n"),
+     ("a.jsonl", b'{"texts": \n'), ("a.parquet", b"nope")],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(BadActivations, match=rf"{name} cannot be read as \.{name[2:]}: "):
+        read_texts(path, {}, None)
+
+
+def test_rows_without_any_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadActivations, match="has no text in its 1 rows"):
+        read_texts(written(tmp_path, ".jsonl", [{"texts": " "}]), {}, None)

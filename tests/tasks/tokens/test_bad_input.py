@@ -179,3 +179,33 @@ def test_metadata_without_a_column(refused: Any, given: Any) -> None:
     assert "lacks business_ids, stars, useful, user_ids; it has review_ids, texts." in refused(
         *given, drop
     )
+
+
+def test_a_file_of_no_tokens(refused: Any) -> None:
+    empty = np.empty((0, 4))
+    told = refused(empty.astype(np.int32), empty.astype(np.float32), np.empty(0, np.int64))
+    assert "z_idx is (0, 4); 1 to 2^32 tokens and a k are needed" in told
+
+
+def test_review_ids_of_two_dimensions(refused: Any, given: Any) -> None:
+    def spoil(files: FilesSource) -> None:
+        with h5py.File(files.activations, "r+") as file:
+            ids = file["review_ids_unique"][:]
+            del file["review_ids_unique"]
+            file["review_ids_unique"] = ids[:, None]
+
+    assert "review_ids_unique is (6, 1), not (n_reviews,)" in refused(*given, spoil)
+
+
+def test_ids_that_cannot_be_read(refused: Any, given: Any) -> None:
+    def spoil(files: FilesSource) -> None:
+        with h5py.File(files.activations, "r+") as file:
+            ids = file["rev_idx"][:]
+            del file["rev_idx"]
+            file.create_dataset("rev_idx", data=ids, chunks=True, compression="gzip")
+            chunk = file["rev_idx"].id.get_chunk_info(0)
+        with files.activations.open("r+b") as raw:
+            raw.seek(chunk.byte_offset)
+            raw.write(b"\xff" * chunk.size)
+
+    assert "rev_idx cannot be read from 0 to 60" in refused(*given, spoil)
