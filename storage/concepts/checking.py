@@ -150,7 +150,9 @@ def check_metadata(store: PathOrFile, table: Path | Mapping[str, Sequence[Any]])
     columns = _columns(table) if isinstance(table, Path) else table
     with reading(store) as file:
         known = {name: _COLUMNS[name] for name in columns if name in _COLUMNS}
-        known = {name: stored for name, stored in known.items() if stored in file}
+        rows = len(file[IDS])
+        # Columns of a run are shorter than the store to which a batch was appended.
+        known = {n: one for n, one in known.items() if one in file and len(file[one]) == rows}
         proving = [name for name, stored in known.items() if stored not in (LABELS, SPLIT)]
         if not proving:
             raise RecipeError(

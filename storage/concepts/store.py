@@ -67,15 +67,20 @@ class ConceptFile:
                     f"{self.name} does not say which contents its images had: it was filled "
                     "batch by batch. A store made by a run says so."
                 )
+            if len(file["content_sha256"]) != len(file[IDS]):
+                raise RecipeError(
+                    f"{self.name} has {len(file[IDS])} images and knows the contents of "
+                    f"{len(file['content_sha256'])}: a batch was appended to it."
+                )
             return tuple(bytes(row).hex() for row in file["content_sha256"][:])
 
     @cached_property
     def names(self) -> list[str]:
         """What people call each row: its uri, or its id where there is none."""
         with h5py.File(self.path, "r") as file:
-            if "uri" in file:
-                return [str(name) for name in file["uri"].asstr()[:]]
-            return [str(number) for number in file[IDS][:]]
+            rows = len(file[IDS])
+            known = [str(uri) for uri in file["uri"].asstr()[:rows]] if "uri" in file else []
+            return known + [str(number) for number in file[IDS][len(known) :]]
 
     def row_named(self, name: str) -> int:
         """Return the row of a uri or, for digits only, the row of that number."""

@@ -39,9 +39,19 @@ from storage.concepts.file import (
     texts_hash,
     texts_of,
 )
+from storage.concepts.whole import (
+    COUNTS,
+    counts_of,
+    lengths,
+    refuse_fixed,
+    refuse_lost_features,
+    refuse_torn,
+    whole_rows,
+)
 from storage.hdf5 import POOLED_CHUNK_ROWS
 
 VERSION = "1.0"
+_OWN = (COUNTS, "model_fingerprint")
 _LOGITS = ("logit_scale", "logit_bias", "concept_logit_scale", "concept_logit_bias")
 Metadata = Mapping[str, Any]
 
@@ -67,14 +77,15 @@ def init_file(
     """Return the concept store at `path` open for writing; it is made where there is none.
 
     One that is there is reused: missing ids, labels and splits are made anew with their defaults,
-    missing features empty, and rows that a killed run left half written are cut off. `T_img` 0
-    makes a store without patch tokens. `metadata` becomes root attributes, lists and tables as
-    JSON. `token_dim` is the length of a patch token where it is not D. Raises RecipeError for other
-    sizes, OtherModel for another `fingerprint` than the store's, and NotAConceptStore for a file
-    that is something else.
+    and rows that a killed run left half written are cut off. `T_img` 0 makes a store without patch
+    tokens. `metadata` becomes root attributes, lists and tables as JSON. `token_dim` is the length
+    of a patch token where it is not D. Raises RecipeError for other sizes, OtherModel for another
+    `fingerprint` than the store's, NotAConceptStore for a file that is something else, and
+    InvalidConceptStore, with nothing deleted, for one that lost its features or counted rows.
     """
     path = Path(path).expanduser()
     refuse_artifact(path)
+    _refuse_arguments(D, T_img, metadata or {})
     is_new = not path.exists()
     try:
         file = h5py.File(path, "a")
@@ -86,6 +97,7 @@ def init_file(
     try:
         if not is_new:
             _refuse_others(file, D, T_img, fingerprint)
+            refuse_lost_features(file, tokens=T_img > 0)
         _make_missing(file, D, T_img, token_dim or D)
         _repair(file)
         _describe(file, D, T_img, metadata or {}, fingerprint)
@@ -96,12 +108,28 @@ def init_file(
     return file
 
 
+def _refuse_arguments(dim: int, tokens: int, metadata: Metadata) -> None:
+    if dim < 1 or tokens < 0:
+        raise RecipeError(f"D = {dim} and T_img = {tokens}: D is 1 or more, T_img 0 or more.")
+    if taken := [name for name in _OWN if name in metadata]:
+        raise RecipeError(
+            f"metadata names {', '.join(taken)}, which the store itself keeps: rows that no count "
+            "covers are cut off. Leave it out."
+        )
+
+
 def _refuse_others(file: h5py.File, dim: int, tokens: int, fingerprint: str | None) -> None:
     if len(file) and not (set(file) & {*ROW_DATASETS, TEMPLATES}):
         raise NotAConceptStore(
             f"{file.filename} is no concept store: it holds {', '.join(sorted(file))}. Nothing was "
             "changed; name another file."
         )
+    for name, axes in ((POOLED, 2), (TOKENS, 3), (IDS, 1), (LABELS, 1), (SPLIT, 1)):
+        if name in file and getattr(file[name], "ndim", 0) != axes:
+            raise NotAConceptStore(
+                f"{name} of {file.filename} is no dataset of {axes} axes, as a concept store has "
+                "it. Nothing was changed; name another file."
+            )
     for name, wanted, axis in ((POOLED, dim, "D"), (TOKENS, tokens, "T_img")):
         found = int(file[name].shape[1]) if name in file else int(file.attrs.get(axis, wanted))
         if found != wanted:
@@ -125,7 +153,6 @@ def check_model(file: h5py.File, fingerprint: str | None) -> None:
 
 
 def _make_missing(file: h5py.File, dim: int, tokens: int, token_dim: int) -> None:
-    # Lost features cannot be made up: the store is empty then, and the images are encoded anew.
     if POOLED not in file:
         _make(file, POOLED, (0, dim), np.float16, (POOLED_CHUNK_ROWS, dim), np.nan)
     if tokens and TOKENS not in file:
@@ -151,19 +178,14 @@ def _make(
 
 
 def _repair(file: h5py.File) -> None:
-    """Cut off rows that are not in every dataset, or that no count covers."""
-    names = [name for name in (*ROW_DATASETS, TOKENS) if name in file]
-    rows = min(len(file[name]) for name in names)
-    if "split_counts" in file.attrs:
-        rows = min(rows, sum(json.loads(file.attrs["split_counts"]).values()))
-    for name in names:
-        if len(file[name]) != rows:
+    """Cut off rows that no count covers."""
+    rows, found = whole_rows(file), lengths(file)
+    if set(found.values()) != {rows}:
+        refuse_fixed(file)
+    for name in found:
+        if found[name] != rows:
             file[name].resize(rows, axis=0)
-    _count(file)
-
-
-def _count(file: h5py.File) -> None:
-    file.attrs["split_counts"] = json.dumps(split_counts(texts_of(file[SPLIT])))
+    file.attrs[COUNTS] = json.dumps(split_counts(texts_of(file[SPLIT])))
 
 
 def _describe(
@@ -192,7 +214,7 @@ def append_batch(
     image_feats: Array,
     image_token_feats: Array | None,
     ids: Sequence[int] | Array | None = None,
-    split_names: Sequence[str] | str | None = None,
+    split_names: Sequence[str | None] | str | None = None,
     labels: Sequence[int] | Array | None = None,
 ) -> int:
     """Append a batch of images to the open store `f`, and return how many it holds now.
@@ -202,24 +224,24 @@ def append_batch(
     missing label -1. Raises RecipeError, and changes nothing, when counts or sizes differ.
     """
     with changing(f) as file:
-        start = len(file[IDS])
+        refuse_torn(file)
+        start, before = len(file[IDS]), counts_of(file)
         batch = _batch(file, image_feats, image_token_feats, ids, split_names, labels, start)
         stop = start + len(batch[IDS])
         for name, rows in batch.items():
             file[name].resize(stop, axis=0)
             file[name][start:stop] = rows
         file.flush()
-        _add_counts(file, batch[SPLIT])
+        _add_counts(file, before, batch[SPLIT])
         file.flush()
     return stop
 
 
-def _add_counts(file: h5py.File, splits: Sequence[str]) -> None:
+def _add_counts(file: h5py.File, before: dict[str, int], splits: Sequence[str]) -> None:
     # Counting all splits anew for every batch would make long runs quadratic.
-    before = json.loads(file.attrs["split_counts"]) if "split_counts" in file.attrs else {}
     for name, count in split_counts(splits).items():
         before[name] = before.get(name, 0) + count
-    file.attrs["split_counts"] = json.dumps(before)
+    file.attrs[COUNTS] = json.dumps(before)
 
 
 def _batch(
@@ -227,7 +249,7 @@ def _batch(
     pooled: Array,
     tokens: Array | None,
     ids: Sequence[int] | Array | None,
-    splits: Sequence[str] | str | None,
+    splits: Sequence[str | None] | str | None,
     labels: Sequence[int] | Array | None,
     start: int,
 ) -> dict[str, Any]:
@@ -237,9 +259,12 @@ def _batch(
     batch: dict[str, Any] = {POOLED: _half(pooled, POOLED)}
     if tokens is not None:
         batch[TOKENS] = _half(tokens, TOKENS)
-    batch[IDS] = np.asarray(range(start, start + count) if ids is None else ids, np.int64)
+    following = int(file[IDS][-1]) + 1 if start else 0
+    counted = range(following, following + count)
+    batch[IDS] = np.asarray(counted if ids is None else ids, np.int64)
     batch[LABELS] = np.asarray([NO_LABEL] * count if labels is None else labels, np.int64)
-    batch[SPLIT] = [DEFAULT_SPLIT] * count if splits is None else [str(name) for name in splits]
+    named = [None] * count if splits is None else splits
+    batch[SPLIT] = [DEFAULT_SPLIT if name is None else str(name) for name in named]
     _refuse_sizes(file, batch, count)
     return batch
 
@@ -297,11 +322,13 @@ def write_template(
         templates = file[TEMPLATES]
         kept = _logits_of(templates[template_id]) if template_id in templates else {}
         given = {name: value for name, value in (logits or {}).items() if value is not None}
-        if template_id in templates:
-            del templates[template_id]
-        group = templates.create_group(template_id)
+        # Without a name until it is whole: what HDF5 refuses costs the old prompts nothing.
+        group = h5py.Group(h5py.h5g.create(templates.id, None))
         fill_template(group, texts, text_features, text_token_features, token_spans)
         group.attrs.update(_logits_of(file) | kept | given)
+        if template_id in templates:
+            del templates[template_id]
+        templates[template_id] = group
         file.flush()
 
 
@@ -345,7 +372,9 @@ def _refuse_template(
             f"{template_id}: text_features are {np.shape(features)}; {len(texts)} texts in this "
             f"store need {(len(texts), dim)}. Nothing was changed."
         )
-    if tokens is not None and (np.ndim(tokens) != 3 or len(tokens) != len(texts)):
+    if any("\0" in text for text in texts):
+        raise RecipeError(f"{template_id} has a text with a NUL character, which HDF5 cannot hold.")
+    if tokens is not None and (np.shape(tokens)[::2] != (len(texts), dim) or np.ndim(tokens) != 3):
         raise RecipeError(
             f"{template_id}: text_token_features are {np.shape(tokens)}; {len(texts)} texts need "
             f"({len(texts)}, T_txt, {dim}). Nothing was changed."

@@ -8,11 +8,14 @@ import pytest
 
 from conf.errors import RecipeError
 from storage.concepts import (
+    ConceptFile,
     ConceptStore,
+    InvalidConceptStore,
     NotAConceptStore,
     OtherModel,
     WrittenByRun,
     append_batch,
+    check_metadata,
     clear_all_templates,
     init_file,
     validate_h5,
@@ -71,11 +74,59 @@ class TestInitFile:
             assert file[name][:].tolist() == expected
         validate_h5(plain, show=False)
 
-    def test_lost_features_are_not_made_up(self, plain: Path) -> None:
+    @pytest.mark.parametrize("name", ["image_features", "image_token_features"])
+    def test_lost_features_are_not_made_up_and_no_other_row_is_lost(
+        self, plain: Path, name: str
+    ) -> None:
         with h5py.File(plain, "r+") as file:
-            del file["image_features"]
-        with reopened(plain) as file:
-            assert {len(file[name]) for name in file if name != "templates"} == {0}
+            del file[name]
+        before = plain.read_bytes()
+        says = rf"has .*7 rows of ids, .*, and no {name}: features cannot be made up"
+        with pytest.raises(InvalidConceptStore, match=says):
+            reopened(plain)
+        assert plain.read_bytes() == before
+
+    def test_a_foreign_file_with_a_dataset_of_our_name_keeps_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "foreign.h5"
+        with h5py.File(path, "w") as file:
+            file.create_dataset("ids", data=range(5), maxshape=(None,), chunks=(5,))
+        with pytest.raises(InvalidConceptStore, match="has 5 rows of ids, and no image_features"):
+            init_file(path)
+        with h5py.File(path) as file:
+            assert file["ids"][:].tolist() == [0, 1, 2, 3, 4]
+
+    def test_datasets_of_another_form_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "flat.h5"
+        with h5py.File(path, "w") as file:
+            file["image_features"] = [1.0, 2.0]
+        with pytest.raises(NotAConceptStore, match="is no dataset of 2 axes"):
+            init_file(path)
+
+    def test_a_column_shorter_than_what_was_counted_is_no_trace_of_a_kill(
+        self, plain: Path
+    ) -> None:
+        with h5py.File(plain, "r+") as file:
+            file["labels"].resize(0, axis=0)
+        with pytest.raises(InvalidConceptStore, match=r"lost rows.*'labels': 0.*cover 7"):
+            reopened(plain)
+        with h5py.File(plain) as file:
+            assert len(file["ids"]) == 7
+
+    def test_counts_that_are_no_json_are_refused(self, plain: Path) -> None:
+        with h5py.File(plain, "r+") as file:
+            file.attrs["split_counts"] = "many"
+        with pytest.raises(InvalidConceptStore, match="split_counts = 'many', which is no JSON"):
+            reopened(plain)
+
+    @pytest.mark.parametrize("name", ["split_counts", "model_fingerprint"])
+    def test_metadata_may_not_set_what_repair_goes_by(self, plain: Path, name: str) -> None:
+        with pytest.raises(RecipeError, match=f"metadata names {name}"):
+            reopened(plain, metadata={name: "x"})
+
+    def test_sizes_that_cannot_be_are_refused_and_leave_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(RecipeError, match="D is 1 or more"):
+            init_file(tmp_path / "new.h5", D=0)
+        assert not (tmp_path / "new.h5").exists()
 
     def test_rows_that_a_killed_run_left_are_cut_off(self, plain: Path) -> None:
         with h5py.File(plain, "r+") as file:
@@ -151,6 +202,53 @@ class TestAppendBatch:
             assert {len(file[name]) for name in file if name != "templates"} == {7}
         validate_h5(plain, tokens=True, show=False)
 
+    def test_ids_go_on_behind_the_last(self, plain: Path) -> None:
+        whole: dict[str, Any] = {
+            "image_feats": unit(1, DIM),
+            "image_token_feats": unit(1, TOKENS, DIM),
+        }
+        with h5py.File(plain, "r+") as file:
+            append_batch(file, **whole, ids=[100])
+            append_batch(file, **whole)
+            assert file["ids"][-2:].tolist() == [100, 101]
+        validate_h5(plain, show=False)
+
+    def test_an_image_without_a_split_among_others_is_unspecified(self, plain: Path) -> None:
+        whole: dict[str, Any] = {
+            "image_feats": unit(2, DIM),
+            "image_token_feats": unit(2, TOKENS, DIM),
+        }
+        with h5py.File(plain, "r+") as file:
+            append_batch(file, **whole, split_names=["test", None])
+            assert file["split"].asstr()[-2:].tolist() == ["test", "unspecified"]
+
+    def test_a_store_without_counts_is_counted_whole_so_that_repair_keeps_its_rows(
+        self, plain: Path
+    ) -> None:
+        with h5py.File(plain, "r+") as file:
+            del file.attrs["split_counts"]
+            append_batch(file, image_feats=unit(1, DIM), image_token_feats=unit(1, TOKENS, DIM))
+        with reopened(plain) as file:
+            assert len(file["ids"]) == 8
+
+    def test_half_written_rows_are_to_be_cut_off_first(self, plain: Path) -> None:
+        with h5py.File(plain, "r+") as file:
+            file["image_features"].resize(9, axis=0)
+            with pytest.raises(RecipeError, match=r"half written.*Open it by init_file"):
+                append_batch(file, image_feats=unit(1, DIM), image_token_feats=None)
+        with reopened(plain) as file:
+            append_batch(file, image_feats=unit(1, DIM), image_token_feats=unit(1, TOKENS, DIM))
+        validate_h5(plain, tokens=True, show=False)
+
+    def test_datasets_of_fixed_size_are_refused_before_anything_grows(self, plain: Path) -> None:
+        with h5py.File(plain, "r+") as file:
+            labels = file["labels"][:]
+            del file["labels"]
+            file["labels"] = labels
+            with pytest.raises(RecipeError, match=r"labels of .* cannot change in length"):
+                append_batch(file, image_feats=unit(1, DIM), image_token_feats=None)
+            assert len(file["image_features"]) == 7
+
 
 class TestWriteTemplate:
     def test_the_same_id_is_overwritten_and_keeps_the_models_parameters(self, plain: Path) -> None:
@@ -175,6 +273,8 @@ class TestWriteTemplate:
             ({"template_id": "../x"}, "names no template"),
             ({"text_features": unit(3, DIM)}, r"1 texts in this store need \(1, 8\)"),
             ({"text_token_features": unit(2, 3, DIM)}, "text_token_features are"),
+            ({"text_token_features": unit(1, 3, DIM + 1)}, "text_token_features are"),
+            ({"texts": ["a\0b"]}, "a NUL character"),
         ],
     )
     def test_a_template_that_does_not_fit_is_refused_and_the_old_one_stays(
@@ -187,6 +287,16 @@ class TestWriteTemplate:
         }
         with h5py.File(plain, "r+") as file, pytest.raises(RecipeError, match=says):
             write_template(file, **(whole | given))
+        validate_h5(plain, show=False)
+
+    def test_prompts_that_hdf5_refuses_leave_the_old_ones(self, plain: Path) -> None:
+        with h5py.File(plain, "r+") as file, pytest.raises(UnicodeEncodeError):
+            write_template(
+                file,
+                template_id="concept_prompts_t01",
+                texts=["\ud800"],
+                text_features=unit(1, DIM),
+            )
         validate_h5(plain, show=False)
 
     def test_clearing_removes_every_template(self, plain: Path) -> None:
@@ -221,3 +331,13 @@ def test_a_bundle_can_be_appended_to(bundle: Path) -> None:
         append_batch(file, image_feats=unit(1, 32), image_token_feats=unit(1, 16, 32))
         assert len(file["ids"]) == 13
         assert file["ids"][-1] == 12
+
+
+def test_what_was_appended_to_a_bundle_is_named_by_its_id(bundle: Path) -> None:
+    with h5py.File(bundle, "r+") as file:
+        append_batch(file, image_feats=unit(1, 32), image_token_feats=unit(1, 16, 32))
+    store = ConceptFile(bundle)
+    assert store.names[12] == "12"
+    with pytest.raises(RecipeError, match="13 images and knows the contents of 12"):
+        _ = store.contents
+    assert check_metadata(bundle, {"id": list(range(13)), "uri": ["?"] * 13}) == 1
