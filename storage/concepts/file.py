@@ -125,7 +125,7 @@ def _plain(value: Any) -> Any:
             return json.loads(value)
         except json.JSONDecodeError:
             return value
-    return value.item() if isinstance(value, np.generic) else value
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def json_list(file: h5py.File, name: str) -> list[str]:

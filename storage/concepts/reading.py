@@ -161,11 +161,16 @@ def _rows_of(file: h5py.File, split: str | None) -> Array:
 
 
 def _chosen(rows: Array, idx: int | slice | Sequence[int] | Array, where: str) -> Array:
+    places = idx if isinstance(idx, int | slice) else np.asarray(idx)
+    if isinstance(places, np.ndarray) and places.dtype.kind not in "iub":
+        if places.size:
+            raise RecipeError(f"Places {idx!r} were asked for; they are whole numbers, or a mask.")
+        places = places.astype(np.int64)
     try:
-        return np.atleast_1d(rows[idx if isinstance(idx, int | slice) else np.asarray(idx, int)])
-    except IndexError:
+        return np.atleast_1d(rows[places])
+    except (IndexError, ValueError) as problem:
         raise RecipeError(
-            f"Place {idx!r} was asked for; {where} has {len(rows)} images, from 0 on."
+            f"Place {idx!r} was asked for; {where} has {len(rows)} images, from 0 on ({problem})."
         ) from None
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from conf.machine import cores
 from storage.errors import DamagedArtifact
 
 Array = np.ndarray[Any, Any]
@@ -62,7 +63,7 @@ class RowReader:
         self.dtype: np.dtype[Any] = dataset.dtype
         self._dataset = dataset
         self._row_bytes = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-        self._sources = _sources(dataset) if dataset.is_virtual else []
+        self._sources = _sources(dataset) if dataset.is_virtual and dataset.size else []
         self._starts = np.array([source.first for source in self._sources], np.int64)
         self._layouts: dict[tuple[Path, str], _Layout] = {}
 
@@ -149,9 +150,32 @@ def _lost(path: Path, problem: OSError) -> DamagedArtifact:
 
 
 def _sources(dataset: h5py.Dataset) -> list[_Source]:
+    """Return where the rows of a virtual dataset come from; none where they are not whole rows,
+    side by side and without a gap: then only HDF5 can tell."""
     folder = Path(dataset.file.filename).resolve().parent
-    found = [_source(mapping, folder) for mapping in dataset.virtual_sources()]
-    return sorted(found, key=lambda source: source.first)
+    mappings = dataset.virtual_sources()
+    if not all(_takes_rows(mapping, dataset.shape) for mapping in mappings):
+        return []
+    found = sorted((_source(one, folder) for one in mappings), key=lambda one: one.first)
+    ends = [0, *(source.first + source.count for source in found)]
+    return found if [*(source.first for source in found), len(dataset)] == ends else []
+
+
+def _takes_rows(mapping: Any, shape: tuple[int, ...]) -> bool:
+    spaces = (mapping.vspace, mapping.src_space)
+    if any(not _is_block(space, shape[1:]) for space in spaces) or mapping.file_name == ".":
+        return False
+    return bool(spaces[0].get_select_npoints() == spaces[1].get_select_npoints())
+
+
+def _is_block(space: Any, row_shape: tuple[int, ...]) -> bool:
+    """Whether `space` selects whole rows of `row_shape` that are neighbours."""
+    if space.shape[1:] != row_shape or not space.shape:  # no shape: all, of who knows how many
+        return False
+    first, last = space.get_select_bounds()
+    sizes = tuple(stop - start + 1 for start, stop in zip(first, last, strict=True))
+    points = int(np.prod(sizes, dtype=np.int64))
+    return bool(sizes[1:] == row_shape and space.get_select_npoints() == points)
 
 
 def _source(mapping: Any, folder: Path) -> _Source:
@@ -163,7 +187,12 @@ def _source(mapping: Any, folder: Path) -> _Source:
 def _positions(rows: Sequence[int] | slice | range | Array | None, count: int) -> Array:
     if rows is None or isinstance(rows, slice):
         return np.arange(count, dtype=np.int64)[rows or slice(None)]
-    wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
+    wanted = np.asarray(rows).reshape(-1)
+    if wanted.dtype == bool and len(wanted) == count:
+        return np.flatnonzero(wanted)
+    if wanted.size and wanted.dtype.kind not in "iu":
+        raise IndexError(f"rows of {wanted.dtype} were asked for; they are whole numbers.")
+    wanted = wanted.astype(np.int64)
     wanted = np.where(wanted < 0, wanted + count, wanted)
     wrong = wanted[(wanted < 0) | (wanted >= count)]
     if wrong.size:
@@ -253,7 +282,7 @@ def _read_pieces(pieces: list[_Piece], rows: Array) -> None:
             for piece in pieces:
                 read(piece)
             return
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(4, cores())) as pool:
             list(pool.map(read, pieces))
 
 

@@ -76,6 +76,44 @@ class TestRowReader:
             assert RowReader(file["rows"]).read([1]).tolist() == [[5, 5]]
 
 
+class TestForeignVirtualDatasets:
+    @pytest.fixture
+    def rows(self, tmp_path: Path) -> Any:
+        rows = np.random.default_rng(0).normal(size=(10, 8)).astype(np.float32)
+        with h5py.File(tmp_path / "source.h5", "w") as file:
+            file["x"] = rows
+        return rows
+
+    @pytest.mark.parametrize(
+        ("length", "place", "chosen"),
+        [
+            (20, slice(5, 15), slice(0, 10)),
+            (12, slice(0, 10), slice(0, 10)),
+            (5, slice(0, 5), slice(0, 10, 2)),
+            (10, slice(0, 10), None),
+        ],
+        ids=["a gap before", "a gap behind", "every other row", "a whole dataset"],
+    )
+    def test_rows_are_those_that_h5py_sees(
+        self, rows: Any, tmp_path: Path, length: int, place: slice, chosen: slice | None
+    ) -> None:
+        layout = h5py.VirtualLayout((length, 8), np.float32)
+        source = h5py.VirtualSource("source.h5", "x", rows.shape)
+        layout[place] = source if chosen is None else source[chosen]
+        with h5py.File(tmp_path / "view.h5", "w") as file:
+            file.create_virtual_dataset("x", layout, fillvalue=np.nan)
+        with h5py.File(tmp_path / "view.h5") as file:
+            np.testing.assert_array_equal(RowReader(file["x"]).read(), file["x"][:])
+
+    def test_half_of_each_row_is_no_row(self, rows: Any, tmp_path: Path) -> None:
+        layout = h5py.VirtualLayout((10, 4), np.float32)
+        layout[:] = h5py.VirtualSource("source.h5", "x", rows.shape)[:, 4:]
+        with h5py.File(tmp_path / "view.h5", "w") as file:
+            file.create_virtual_dataset("x", layout)
+        with h5py.File(tmp_path / "view.h5") as file:
+            np.testing.assert_array_equal(RowReader(file["x"]).read([3, 1]), rows[[3, 1], 4:])
+
+
 class TestAccess:
     def test_a_sample_is_one_row(self, concept_store: ConceptStore) -> None:
         sample = access_sample_by_index(concept_store.path, 11)
@@ -107,6 +145,33 @@ class TestAccess:
             access_batch(plain, "val", 2)
         with pytest.raises(RecipeError, match="none of cls, tokens, both"):
             access_batch(plain, "val", 0, "pooled")  # type: ignore[arg-type]
+
+    def test_a_mask_chooses_the_rows_that_are_true(self, plain: Path) -> None:
+        mask = np.array([False] * 5 + [True] * 2)
+        assert access_batch(plain, None, mask).positions.tolist() == [5, 6]
+        assert access_batch(plain, None, []).positions.tolist() == []
+        with h5py.File(plain) as file:
+            assert RowReader(file["ids"]).read(mask).tolist() == [5, 6]
+            with pytest.raises(IndexError, match="rows of float64 were asked for"):
+                RowReader(file["ids"]).read(np.array([1.5]))
+
+    @pytest.mark.parametrize(
+        ("idx", "says"),
+        [
+            (np.array([1.7]), "whole numbers, or a mask"),
+            (slice(0, 3, 0), "step cannot be zero"),
+            (np.array([True]), "Place"),
+        ],
+    )
+    def test_places_that_name_no_row_are_refused(self, plain: Path, idx: Any, says: str) -> None:
+        with pytest.raises(RecipeError, match=says):
+            access_batch(plain, None, idx)
+
+    def test_attributes_that_are_arrays_are_summarized_as_lists(self, plain: Path) -> None:
+        with h5py.File(plain, "r+") as file:
+            file.attrs["sizes"], file.attrs["names"] = [1, 2], ["a", "b"]
+        said = summarize_h5(plain, show=False)["attributes"]
+        assert json.dumps([said["sizes"], said["names"]]) == '[[1, 2], ["a", "b"]]'
 
     def test_a_file_that_is_no_store_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(NotAConceptStore, match="There is no file"):
