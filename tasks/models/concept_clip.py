@@ -193,6 +193,7 @@ def load(spec: ModelSpec, models_root: Path, device: str) -> ConceptClipEncoder:
     require_precision(spec, device)
     exact_float32()
     folder, _ = _find(spec, models_root)
+    _refuse_code_elsewhere(spec, folder)
     model, processor = _build(spec, folder)
     return ConceptClipEncoder(model.eval().to(device), processor, spec, device)
 
@@ -222,6 +223,21 @@ def _require_consent(spec: ModelSpec) -> None:
             f"{title(spec)} is code of its own repository, which would run on this machine. Read "
             f"it, then consent to that commit and no other: {CONSENT}={wanted}"
         )
+
+
+def _refuse_code_elsewhere(spec: ModelSpec, folder: Path) -> None:
+    """Raise RecipeError where a configuration names code of another repository, as transformers
+    lets it ("owner/name--module.Class"): nobody consented to that, and no commit pins it."""
+    for path in sorted(folder.glob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        named = found.get("auto_map") if isinstance(found, dict) else None
+        classes = list(named.values()) if isinstance(named, dict) else [named]
+        foreign = [name for name in classes if "--" in json.dumps(name)]
+        if foreign:
+            raise RecipeError(
+                f"{path.name} of {title(spec)} runs code of another repository ({foreign[0]}), "
+                "which the commit does not pin. Take a commit that has its code beside it."
+            )
 
 
 def _repository(spec: ModelSpec) -> str:

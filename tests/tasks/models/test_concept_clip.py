@@ -63,6 +63,21 @@ def test_without_consent_to_that_very_commit_nothing_runs(
         load_encoder(spec, runtime)
 
 
+def test_code_of_another_repository_never_runs(
+    tmp_path: Path, concept_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(concept_clip, tmp_path / "mine")
+    config = tmp_path / "mine" / "config.json"
+    told = json.loads(config.read_text())
+    told["auto_map"]["AutoModel"] = "someone/else--modeling_conceptclip.ConceptCLIP"
+    config.write_text(json.dumps(told))
+    monkeypatch.setenv(CONSENT, f"JerrryNie/ConceptCLIP@{COMMIT}")
+    runtime = Runtime(models=tmp_path, device="cpu")
+    spec = resolve(spec_of(weights="local-dir:mine"), runtime)
+    with pytest.raises(RecipeError, match=r"runs code of another repository \(someone/else--"):
+        load_encoder(spec, runtime)
+
+
 def test_missing_weights_name_the_command(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="models fetch hf-hub:JerrryNie/ConceptCLIP --revisi"):
         resolve(spec_of(), Runtime(models=tmp_path))
