@@ -7,6 +7,7 @@ download.
 import ast
 import importlib
 import os
+import re
 import shutil
 import tempfile
 from functools import cache
@@ -79,7 +80,13 @@ def _datasets(path: Path) -> dict[str, dict[str, Any]]:
 
 def _download(spec: Source, path: Path, about: dict[str, Any]) -> None:
     """Have the medmnist package download the archive, whole or not at all."""
-    url = about["url" if spec.size_px == 28 else f"url_{spec.size_px}"]
+    url = about.get("url" if spec.size_px == 28 else f"url_{spec.size_px}")
+    if url is None:
+        sizes = ["28", *(name[4:] for name in about if re.fullmatch(r"url_\d+", name))]
+        raise RecipeError(
+            f"MedMNIST has no {spec.name} of {spec.size_px} pixels; source.size_px may be "
+            f"{', '.join(sizes)}."
+        )
     if not spec.download:
         raise _missing(path, url, "source.download is false.")
     path.parent.mkdir(parents=True, exist_ok=True)

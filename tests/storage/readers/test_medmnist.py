@@ -42,6 +42,13 @@ def test_an_unknown_dataset_is_refused_with_the_nearest(tmp_path: Path) -> None:
         open_source(Source(name="bloodminst", root=tmp_path), ())
 
 
+def test_a_size_that_the_dataset_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"no organmnist3d of 224 pixels; source.size_px may be 2"
+    ):
+        open_source(Source(name="organmnist3d", root=tmp_path, size_px=224), ())
+
+
 def test_without_download_an_absent_archive_says_where_it_is_had(tmp_path: Path) -> None:
     with pytest.raises(SourceMissing, match=r"download is false. Download https://zenodo\.org"):
         open_source(Source(name="bloodmnist", root=tmp_path, download=False), ())
