@@ -54,8 +54,8 @@ def weights_file(folder: Path) -> Path:
 def read_sae(folder: Path) -> Sae:
     """Return the autoencoder in `folder`; raises BadActivations for one that is not TopK."""
     path = weights_file(folder)
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         with safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _of_sparsify(tensors, config) if path.name == WEIGHTS else _of_lens(tensors, config)
@@ -63,6 +63,8 @@ def read_sae(folder: Path) -> Sae:
         raise BadActivations(
             f"{folder}: {problem} is missing in {path.name} or {CONFIG}."
         ) from None
+    except ValueError as problem:
+        raise BadActivations(f"{folder / CONFIG} is no JSON: {problem}.") from problem
     except SafetensorError as problem:
         raise BadActivations(f"{path} is no whole safetensors file: {problem}.") from problem
 
@@ -100,6 +102,8 @@ def _sae(encoder: Array, bias: Array, decoder: Array, b_dec: Array, *, k: int) -
             f"The autoencoder's weights do not fit: encoder {encoder.shape}, bias {bias.shape}, "
             f"decoder {decoder.shape}, b_dec {b_dec.shape}."
         )
+    if not 1 <= int(k) <= len(bias):
+        raise BadActivations(f"{CONFIG} says k = {k}, of {len(bias)} features.")
     first, second, third, last = (
         np.ascontiguousarray(rows, np.float32) for rows in (encoder, bias, decoder, b_dec)
     )

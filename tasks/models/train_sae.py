@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conf.tokens import SaeRecipe
+from storage.tokens.errors import BadActivations
 from storage.tokens.sae import Sae
 from tasks.models.protocols import Float32
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _DEAD_STEPS = 50
 _AUX_SHARE = 1 / 32
 _AUX_LATENTS = 64
+_LATENTS_AT_ONCE = 1 << 25
+_DECODED_AT_ONCE = 1 << 10
 
 
 def train_sae(recipe: SaeRecipe, states: Float32, device: str) -> tuple[Sae, float]:
@@ -96,7 +99,23 @@ def _as_arrays(weights: dict[str, "Tensor"], k: int) -> Sae:
 
 
 def encode(sae: Sae, states: Float32) -> tuple[np.ndarray[Any, Any], Float32]:
-    """Return the k strongest features (tokens, k) int32 and their values float32, largest first."""
+    """Return the k strongest features (tokens, k) int32 and their values float32, largest first.
+
+    Latents of so many tokens at a time are held as take 128 MB. Raises BadActivations when the
+    states are of another width than the autoencoder's.
+    """
+    if states.shape[1] != len(sae.b_dec):
+        raise BadActivations(
+            f"The model's states have {states.shape[1]} numbers, the autoencoder takes "
+            f"{len(sae.b_dec)}: it belongs to another model. Set model or sae.path."
+        )
+    at_once = max(1, _LATENTS_AT_ONCE // sae.n_features)
+    pieces = [_strongest(sae, states[n : n + at_once]) for n in range(0, len(states), at_once)]
+    features, values = zip(*pieces or [_strongest(sae, states)], strict=True)
+    return np.concatenate(features), np.concatenate(values)
+
+
+def _strongest(sae: Sae, states: Float32) -> tuple[np.ndarray[Any, Any], Float32]:
     import torch
 
     with torch.inference_mode():
@@ -108,6 +127,9 @@ def encode(sae: Sae, states: Float32) -> tuple[np.ndarray[Any, Any], Float32]:
 
 def _explained(sae: Sae, states: Float32) -> float:
     features, values = encode(sae, states)
-    decoded = np.einsum("tk,tkd->td", values, sae.decoder[features]) + sae.b_dec
-    left = np.square(states - decoded, dtype=np.float64).sum()
+    left = 0.0
+    for start in range(0, len(states), _DECODED_AT_ONCE):
+        rows = slice(start, start + _DECODED_AT_ONCE)
+        decoded = np.einsum("tk,tkd->td", values[rows], sae.decoder[features[rows]]) + sae.b_dec
+        left += float(np.square(states[rows] - decoded, dtype=np.float64).sum())
     return float(1 - left / np.square(states - states.mean(axis=0), dtype=np.float64).sum())

@@ -83,6 +83,19 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, weights: dict[str, 
         read_sae(sparsify(tmp_path, weights | {"bias": np.zeros(5, np.float32)}))
 
 
+@pytest.mark.parametrize("k", [0, 8])
+def test_a_k_that_cannot_be_is_refused(tmp_path: Path, weights: dict[str, Array], k: int) -> None:
+    with pytest.raises(BadActivations, match=f"says k = {k}, of 7 features"):
+        read_sae(sparsify(tmp_path, weights, k=k))
+
+
+def test_settings_that_are_no_json_are_told(tmp_path: Path, weights: dict[str, Array]) -> None:
+    sparsify(tmp_path, weights)
+    (tmp_path / "cfg.json").write_text("{")
+    with pytest.raises(BadActivations, match=r"cfg\.json is no JSON"):
+        read_sae(tmp_path)
+
+
 def test_a_directory_without_one_says_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(BadActivations, match=r"holds no autoencoder: cfg\.json with"):
         read_sae(tmp_path)
