@@ -5,9 +5,10 @@ A text longer than the model's context is read in windows, so that every token h
 
 import json
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from tasks.tokens.tokenizers import TextTokenizer, tokenizer_file
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_LOADING = Lock()
 
 
 class TextStates:
@@ -98,15 +102,20 @@ def _package(name: str) -> str:
     return f"{name}=={version(name)}"
 
 
-@cache
 def load_text_states(model: TextModel, runtime: Runtime) -> TextStates:
-    """Return the model of `model` on its device, loaded once a process."""
-    device = choose_device(runtime.device)
+    """Return the model of `model` on its device; the last one asked for is kept in memory."""
     path, name, _ = weights_of(model, runtime)
-    tokenizer = TextTokenizer.load(name, runtime.models)
+    file = tokenizer_file(name, runtime.models)
+    device = choose_device(runtime.device)
+    with _LOADING:
+        return _loaded(model, path.parent, file, device)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: TextModel, folder: Path, file: Path, device: str) -> TextStates:
     load = _minilm if model.family == "minilm" else _huggingface
-    forward, context = load(path.parent, model.layer, device)
-    return TextStates(tokenizer, forward, context, device)
+    forward, context = load(folder, model.layer, device)
+    return TextStates(TextTokenizer.load(str(file), folder), forward, context, device)
 
 
 def _minilm(folder: Path, layer: int, device: str) -> tuple[Any, int]:
@@ -129,9 +138,16 @@ def _minilm(folder: Path, layer: int, device: str) -> tuple[Any, int]:
 
 
 def _huggingface(folder: Path, layer: int, device: str) -> tuple[Any, int]:
+    import torch
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    model = AutoModel.from_pretrained(
+        folder,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,  # else a config could ask on the terminal to run its code
+        dtype=torch.float32,
+    )
     model.eval().to(device)
     exact_float32()
     _check_layer(layer, int(model.config.num_hidden_layers))
@@ -141,7 +157,14 @@ def _huggingface(folder: Path, layer: int, device: str) -> tuple[Any, int]:
         states: Tensor = found.hidden_states[layer]
         return states
 
-    return forward, int(model.config.max_position_embeddings)
+    return forward, _context_of(model)
+
+
+def _context_of(model: Any) -> int:
+    """Return how many tokens the model reads; RoBERTa's positions begin behind its padding's."""
+    places = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(places, "padding_idx", None)
+    return int(model.config.max_position_embeddings) - (0 if padding is None else padding + 1)
 
 
 def _check_layer(layer: int, layers: int) -> None:

@@ -65,6 +65,24 @@ def test_states_are_those_of_the_library_and_long_texts_are_read_in_windows(
             np.testing.assert_allclose(states[start : start + 8], wanted.numpy(), atol=1e-5)
 
 
+def test_a_roberta_reads_windows_that_its_positions_hold(gpt2: Path) -> None:
+    import transformers
+
+    loader: Any = transformers
+    config = loader.RobertaConfig(
+        vocab_size=300, max_position_embeddings=8, hidden_size=16, num_hidden_layers=1,
+        num_attention_heads=2, intermediate_size=16, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+    )  # fmt: skip
+    loader.RobertaModel(config).half().save_pretrained(gpt2 / "roberta")
+    tokenizer = (gpt2 / "tiny" / "tokenizer.json").read_bytes()
+    (gpt2 / "roberta" / "tokenizer.json").write_bytes(tokenizer)
+    runtime = Runtime(models=gpt2, device="cpu")
+    model = load_text_states(TextModel(family="huggingface", name="roberta", layer=1), runtime)
+    (states,) = model.states(["and the salsa was very good too" * 3], batch_size=2)
+    assert len(states) > 8
+    assert np.isfinite(states).all()
+
+
 def test_minilms_states_are_those_of_the_library() -> None:
     import torch
     import transformers
