@@ -59,8 +59,13 @@ def build_postings(
     """Return the postings of `count` segments of at most 65,536 tokens.
 
     Each is (features (n, k) int32, values (n, k) float32); all but the last are full. Raises
-    BadEntry.
+    BadEntry, and ValueError for more entries than 32 bits count.
     """
+    if count * SEGMENT_TOKENS * k >= 1 << 32:
+        raise ValueError(
+            f"{count} segments of {k} listed features a token are {count * SEGMENT_TOKENS * k:,} "
+            f"entries; a part holds fewer than 2^32. Set part_rows to at most {_most(k)}."
+        )
     from tasks.compute.tokens.kernels import DUPLICATE, merge
 
     is_half = values == "f16"
@@ -79,6 +84,10 @@ def build_postings(
         raise BadEntry(DUPLICATE, first_token + twice)
     del packed
     return _described(count, offsets, tokens, bits, n_features, first_token)
+
+
+def _most(k: int) -> int:
+    return ((1 << 32) - 1) // (SEGMENT_TOKENS * k)
 
 
 def _sort(

@@ -30,6 +30,11 @@ def column(values: Array) -> tuple[Array, Array]:
     return np.zeros(given.shape, np.int32), given
 
 
+def test_more_entries_than_32_bits_count_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"fewer than 2\^32\. Set part_rows to at most 2047"):
+        build_postings([], count=2048, n_features=9, k=32, first_token=0, values="f16")
+
+
 def test_float16_is_numpys_rounding_to_nearest_even() -> None:
     random = np.random.default_rng(0)
     bits = random.integers(1, 0x477FEFFF, 60_000).astype(np.int32)
