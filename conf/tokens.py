@@ -173,9 +173,15 @@ class Preset(Frozen):
 
     @model_validator(mode="after")
     def _knows_its_features(self) -> "Preset":
-        if self.files and self.n_features is None:
+        if self.files:
+            self.known_features()
+        return self
+
+    def known_features(self) -> int:
+        """Return n_features; raises ValueError when it is missing."""
+        if self.n_features is None:
             raise ValueError(
                 "n_features is missing: the activation file does not say how many features its "
                 "autoencoder has; write it, such as n_features = 24576"
             )
-        return self
+        return self.n_features

@@ -49,8 +49,7 @@ def token_index(preset: Preset, runtime: Runtime | None = None) -> Run:
 def make_tokens(run: Run, preset: Preset, prefix: str = "") -> Artifact:
     """Return the index of what `preset` names, all it takes made where it is missing."""
     if preset.files:
-        assert preset.n_features is not None
-        files, n_features, tokenizer = preset.files, preset.n_features, preset.tokenizer
+        files, n_features, tokenizer = preset.files, preset.known_features(), preset.tokenizer
     else:
         files, n_features, tokenizer = make_activations(run, preset, prefix)
     return make_index(run, files, n_features, preset.values, tokenizer, prefix)
@@ -112,7 +111,7 @@ def make_activations(run: Run, preset: Preset, prefix: str) -> tuple[FilesSource
 
 def _make_texts(run: Run, source: TextsSource, prefix: str) -> Artifact:
     if source.path is None:
-        recipe = TextsRecipe(grammar=source.grammar)
+        recipe = TextsRecipe(grammar=source.grammar, limit=source.limit)
     else:
         found = _sha256(run, source.path)
         recipe = TextsRecipe(file_sha256=found, columns=source.columns, limit=source.limit)

@@ -34,12 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ask", choices=_ASKS, help=told)
     parser.add_argument("index", help="the index: a key, the start of one, or a run's name for it")
     parser.add_argument("subject", nargs="*", metavar="FEATURE|NAME", help="features, or a review")
-    parser.add_argument("--count", type=int, default=20, help="how many (default: 20)")
+    parser.add_argument("--count", type=_counted, default=20, help="how many (default: 20)")
     parser.add_argument("--tokenizer", help="for contexts (default: the one of the index, or gpt2)")
     parser.add_argument("--one-per-review", action="store_true", help="the best of each review")
     parser.add_argument("--and", dest="also", type=int, help="with `both`: the other feature")
     parser.add_argument("--and-not", dest="unless", type=int, help="with `both`: the absent one")
-    parser.add_argument("--within", type=int, default=0, help="with `both`: tokens apart, at most")
+    parser.add_argument(
+        "--within", type=_counted, default=0, help="with `both`: tokens apart, at most"
+    )
     parser.add_argument("--column", default="stars", help="with `stars`: stars or useful")
     parser.add_argument("--into", default="feature-pages", help="with `pages`: the directory")
 
@@ -69,12 +71,22 @@ def _shown(cell: Any) -> str:
 
 
 def _feature(given: argparse.Namespace) -> int:
+    return _number(given.subject[0] if given.subject else "", given.ask)
+
+
+def _number(word: str, ask: str) -> int:
     try:
-        return int(given.subject[0])
-    except (IndexError, ValueError):
+        return int(word)
+    except ValueError:
         raise RecipeError(
-            f"`tokens {given.ask}` wants the number of a feature after the index."
+            f"`tokens {ask}` wants the number of a feature after the index."
         ) from None
+
+
+def _counted(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word!r} is no number from 0")
+    return int(word)
 
 
 def _features(index: "TokenIndex", given: argparse.Namespace) -> Answer:
@@ -166,7 +178,7 @@ def _pages(index: "TokenIndex", given: argparse.Namespace) -> Answer:
 
     from tasks.tokens.pages import write_pages
 
-    features = [int(word) for word in given.subject]
+    features = [_number(word, given.ask) for word in given.subject]
     into = Path(given.into)
     found = write_pages(
         index, into, runtime_of(given), features, count=given.count, tokenizer=given.tokenizer

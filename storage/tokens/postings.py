@@ -180,12 +180,9 @@ def _write_top(
     file: h5py.File, parts: list[tuple[Path, Span, int]], recipe: dict[str, Any]
 ) -> None:
     n_features = recipe["n_features"]
-    best: Array | None = None
-    for folder, _, _ in parts:
-        with h5py.File(folder / STATISTICS, "r") as part:
-            top = part["top"][:]
-        best = top if best is None else _better(best, top)
-    assert best is not None
+    best = _top_of(parts[0][0])
+    for folder, _, _ in parts[1:]:
+        best = _better(best, _top_of(folder))
     kind = np.uint16 if recipe["values"] == "f16" else np.uint32
     bits = (best >> np.uint64(32)).astype(kind)
     values = bits.view(np.float16 if kind is np.uint16 else np.float32).astype(np.float32)
@@ -193,6 +190,12 @@ def _write_top(
     tokens = (np.uint64(0xFFFFFFFF) - (best & np.uint64(0xFFFFFFFF))).astype(np.uint32)
     file.create_dataset("top_token", data=np.where(best == 0, np.uint32(0), tokens))
     file.create_dataset("max", data=values[:, 0] if n_features else values)
+
+
+def _top_of(folder: Path) -> Array:
+    with h5py.File(folder / STATISTICS, "r") as part:
+        rows: Array = part["top"][:]
+    return rows
 
 
 def _better(first: Array, second: Array) -> Array:

@@ -78,6 +78,7 @@ def by_group(index: TokenIndex, feature: int, column: str) -> "pd.DataFrame":
     frame.insert(0, "group", names)
     frame.insert(0, "column", column)
     frame["reviews"] = frame["reviews"].astype(int)
+    frame = frame[frame["group"] != ""].reset_index(drop=True)  # whose user is not known
     return _tested(frame, positions.n_reviews, np.isnan(frame["effect"]).to_numpy(), column)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conf.errors import RecipeError
 from conf.runtime import Runtime
 from conf.tokens import ActivationsRecipe, GrammarSpec, SaeRecipe, TextsRecipe
 from storage.store import Artifact, ArtifactStore
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 _BATCH_REVIEWS = 64
+_FEWEST_TOKENS = 20
 
 
 @part_task
@@ -34,7 +36,7 @@ def keep_texts(recipe: TextsRecipe, *, part: str, path: Path | None, runtime: Ru
     if path is not None:
         table = read_texts(path, recipe.columns, recipe.limit)
     else:
-        table = _written(recipe.grammar or GrammarSpec())
+        table = _written(recipe.grammar or GrammarSpec()).iloc[: recipe.limit]
     with draft.write_part(part) as writer:
         write_texts(writer, table)
     return len(table)
@@ -74,7 +76,12 @@ def _first_states(recipe: SaeRecipe, texts: list[str], runtime: Runtime) -> Floa
         count += sum(map(len, batch))
         if count >= recipe.tokens:
             break
-    states: Float32 = np.concatenate(found)[: recipe.tokens]
+    states: Float32 = np.concatenate(found or [np.empty((0, 0), np.float32)])[: recipe.tokens]
+    if len(states) < _FEWEST_TOKENS:
+        raise RecipeError(
+            f"An autoencoder cannot be trained on {len(states)} tokens; {_FEWEST_TOKENS} are the "
+            "least. Give more texts, raise sae.tokens, or set sae.path."
+        )
     return states
 
 
@@ -102,7 +109,7 @@ def activate_part(
     table = open_texts(store, texts).set_index("review_ids")
     found = _activate(
         load_text_states(recipe.model, runtime),
-        open_sae(store, sae) if sae else read_sae(_given(sae_path)),
+        _autoencoder(store, sae, sae_path),
         table.loc[names, "texts"].tolist(),
         name=str(draft.key),
     )
@@ -111,9 +118,12 @@ def activate_part(
     return len(names)
 
 
-def _given(path: Path | None) -> Path:
-    assert path is not None, "an autoencoder is trained, or its directory is given"
-    return path
+def _autoencoder(store: ArtifactStore, trained: Artifact | None, folder: Path | None) -> Sae:
+    if trained:
+        return open_sae(store, trained)
+    if folder is None:
+        raise RecipeError("There is no autoencoder: train one, or set sae.path to its directory.")
+    return read_sae(folder)
 
 
 def _activate(

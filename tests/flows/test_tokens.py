@@ -111,6 +111,7 @@ def test_every_question_is_answered(
         (["top"], "wants the number of a feature"),
         (["top", "9999"], "There is no feature 9999: this index has 128"),
         (["both", "3"], "wants one of --and FEATURE and --and-not FEATURE"),
+        (["pages", "three"], "`tokens pages` wants the number of a feature"),
         (["review", "nobody"], "There is no review 'nobody'"),
     ],
 )

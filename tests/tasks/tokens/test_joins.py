@@ -101,3 +101,13 @@ def test_a_wrong_column_names_the_nearest(index: TokenIndex) -> None:
         associations(index, "star")
     with pytest.raises(RecipeError, match=r"no group 'users'\. Did you mean 'user_id'"):
         by_group(index, 3, "users")
+
+
+def test_reviews_of_no_known_user_are_no_group(index: TokenIndex) -> None:
+    table = index.reviews.reviews()
+    nameless = table.assign(user_id=["", *table["user_id"][1:]])
+    other = TokenIndex(index.store, index.artifact)
+    other.reviews.reviews = lambda: nameless  # type: ignore[method-assign]
+    found = by_group(other, 3, "user_id")
+    assert "" not in found["group"].tolist()
+    assert found["reviews"].sum() == REVIEWS - 1
