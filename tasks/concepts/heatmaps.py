@@ -13,7 +13,7 @@ from conf.runtime import Runtime
 from storage.concepts import ConceptFile, ConceptStore
 from storage.concepts.file import Array
 from storage.dataset import ContentReader, open_rows, read_ledger
-from storage.readers.pixels import decode
+from storage.readers.pixels import Undecodable, decode
 from tasks.compute.concepts import patch_cosines
 from tasks.concepts.scoring import local_vectors, require_token_space, token_projection
 
@@ -23,6 +23,7 @@ _COLOURS = np.array(
 """Five stops of the colour map inferno (Smith and van der Walt 2015)."""
 _OPACITY = 0.55
 _LEAST_SIDE_PX = 384
+_MAX_MEGAPIXELS = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +132,14 @@ def picture_of(store: ConceptStore, image: str, runtime: Runtime) -> Image.Image
     rows = open_rows(source, runtime.roots)
     data = ContentReader(rows, ledger).read(store.contents[store.row_named(image)])
     return decode(data, max_megapixels=source.max_megapixels, formats=rows.formats)
+
+
+def picture_from(path: Path) -> Image.Image:
+    """Return the picture in a file, upright; raises RecipeError where there is none."""
+    try:
+        return decode(path.expanduser().read_bytes(), max_megapixels=_MAX_MEGAPIXELS)
+    except (OSError, Undecodable) as problem:
+        raise RecipeError(f"{path} cannot be read as a picture: {problem}.") from None
 
 
 def save_png(image: Image.Image, path: Path) -> None:

@@ -17,16 +17,19 @@ from storage.concepts.file import (
     DEFAULT_SPLIT,
     LABELS,
     NO_LABEL,
+    POOLED,
     TOKENS,
     Array,
     PathOrFile,
     changing,
 )
 from storage.concepts.templates import names_of
+from storage.concepts.whole import refuse_torn
 from storage.concepts.writing import append_batch, check_model, write_template
 from tasks.compute.norms import unit_rows
 from tasks.models.protocols import ImageTextEncoder
 from tasks.models.text_tokens import logits_of, text_tokens
+from tasks.models.token_space import token_space
 
 BATCH_SIZE = 64
 _ORDER = ("train", "val", "test")
@@ -121,6 +124,7 @@ def encode_and_store_image_features(
     OtherModel when the store holds another model's features.
     """
     with changing(store) as file:
+        refuse_torn(file)  # before the first batch is encoded
         _take_model(file, model)
         counts = json.loads(file.attrs.get("split_counts", "{}"))
         before = len(file[LABELS])
@@ -132,10 +136,25 @@ def encode_and_store_image_features(
 
 def _take_model(file: h5py.File, model: ImageTextEncoder) -> None:
     check_model(file, model.fingerprint)
+    if file[POOLED].shape[1] != model.dim:
+        raise RecipeError(
+            f"{file.filename} holds features of {file[POOLED].shape[1]} numbers, this model gives "
+            f"{model.dim}. Make a file by init_file(D={model.dim}). Nothing was changed."
+        )
     file.attrs["model_fingerprint"] = model.fingerprint
     file.attrs["activation"] = model.activation
     for name, value in logits_of(model).items():
         file.attrs[name] = value
+    if TOKENS in file:
+        _tell_token_space(file, model)
+
+
+def _tell_token_space(file: h5py.File, model: ImageTextEncoder) -> None:
+    """Say how patches compare with texts: heatmaps need no model then."""
+    space = token_space(model)
+    file.attrs["token_space"], file.attrs["token_grid"] = space.name, space.grid
+    if space.projection is not None and "token_projection" not in file:
+        file["token_projection"] = np.asarray(space.projection, np.float32)
 
 
 def _in_order(splits: Mapping[str, Images]) -> list[str]:
@@ -162,7 +181,9 @@ def _batches(images: Images, done: int, batch_size: int) -> Iterator[_Batch]:
 def _pair(item: Any) -> tuple[Image.Image, int]:
     image, label = item if isinstance(item, tuple | list) else (item, NO_LABEL)
     image = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
-    return image.convert("RGB"), int(np.ravel(label)[0])
+    given = [NO_LABEL] if label is None else np.ravel(label)
+    # Several labels an image are no label, as in the sources.
+    return image.convert("RGB"), int(given[0]) if len(given) == 1 else NO_LABEL
 
 
 def _append(file: h5py.File, model: ImageTextEncoder, batch: _Batch, split: str) -> None:

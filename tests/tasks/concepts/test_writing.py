@@ -12,14 +12,16 @@ from PIL import Image
 from conf.errors import RecipeError
 from conf.models import ModelSpec
 from conf.runtime import Runtime
-from storage.concepts import OtherModel, validate_h5
+from storage.concepts import ConceptFile, OtherModel, validate_h5
 from tasks.concepts import (
     encode_and_store_image_features,
     fill_templates,
     init_file,
     store_prompt_features,
 )
+from tasks.concepts.heatmaps import concept_heatmap, picture_from
 from tasks.models.load import load_encoder, resolve
+from tasks.models.token_space import token_space
 
 Split = list[tuple[Image.Image, int]]
 
@@ -61,6 +63,48 @@ def test_splits_come_in_the_order_train_val_test(
     assert found["ids"] == list(range(22))
     assert found["labels"][:4] == [0, 1, 2, 0]
     validate_h5(path, tokens=True, show=False)
+
+
+def test_a_store_with_tokens_says_how_they_compare_with_texts_and_is_mapped_without_a_model(
+    model: Any, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    path = new_file(tmp_path / "mapped.h5")
+    encode_and_store_image_features(path, model, {"val": splits["val"]})
+    store_prompt_features(path, model, {"concept_prompts_t01": ["a red cell", "a blue cell"]})
+    with h5py.File(path) as file:
+        assert file.attrs["token_space"] == token_space(model).name != "none"
+    heatmap = concept_heatmap(ConceptFile(path), "0", "a red cell")
+    assert heatmap.cosines.shape == (4, 4)
+
+
+def test_none_or_several_labels_are_no_label(
+    model: Any, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    images = [image for image, _ in splits["val"]]
+    labels = [None, np.array([1, 0, 1]), np.array([2]), 1]
+    path = new_file(tmp_path / "labels.h5")
+    encode_and_store_image_features(path, model, {"val": list(zip(images, labels, strict=True))})
+    assert rows_of(path)["labels"] == [-1, -1, 2, 1]
+
+
+def test_a_model_of_another_size_leaves_no_trace(
+    model: Any, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    path = new_file(tmp_path / "narrow.h5", D=8)
+    with pytest.raises(RecipeError, match=r"features of 8 numbers, this model gives 32\. Make"):
+        encode_and_store_image_features(path, model, splits)
+    with h5py.File(path) as file:
+        assert "model_fingerprint" not in file.attrs
+
+
+def test_half_written_rows_are_told_of_before_anything_is_encoded(
+    model: Any, splits: dict[str, Split], tmp_path: Path
+) -> None:
+    path = new_file(tmp_path / "torn.h5")
+    with h5py.File(path, "r+") as file:
+        file["image_features"].resize(3, axis=0)
+    with pytest.raises(RecipeError, match="Open it by init_file"):
+        encode_and_store_image_features(path, model, splits)
 
 
 class _Interrupted(Exception):
@@ -164,3 +208,14 @@ def test_bad_templates_and_vocabularies_are_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=says):
         fill_templates(templates, words)
+
+
+def test_a_picture_is_taken_upright_and_anything_else_is_refused(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (8, 4)).save(tmp_path / "turned.jpg", exif=turned)
+    assert picture_from(tmp_path / "turned.jpg").size == (4, 8)
+    (tmp_path / "text.jpg").write_text("no picture")
+    for name in ("text.jpg", "absent.jpg"):
+        with pytest.raises(RecipeError, match=f"{name} cannot be read as a picture"):
+            picture_from(tmp_path / name)
