@@ -52,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Do one thing with one concept store."""
+    if given.top < 1:
+        raise RecipeError(f"--top {given.top} asks for nothing: it is 1 or more.")
     content = _ACTIONS[given.action](given)
     if given.json:
         print_json(content)
@@ -204,24 +206,24 @@ def _search(given: argparse.Namespace) -> Any:
 
 
 def _heatmap(given: argparse.Namespace) -> Any:
-    from PIL import Image
-
     from storage.concepts import ConceptStore
-    from tasks.concepts.heatmaps import concept_heatmap, overlay, picture_of, save_png
+    from tasks.concepts.heatmaps import concept_heatmap, overlay, picture_from, picture_of, save_png
 
     if not given.image or not given.concept or not given.out:
         raise RecipeError("heatmap needs --image, --concept and --out.")
     store = _open(given)
     if given.picture:
-        picture: Image.Image = Image.open(given.picture)
+        picture = picture_from(given.picture)
     elif isinstance(store, ConceptStore):
         picture = picture_of(store, given.image, runtime_of(given))
     else:
         raise RecipeError("A file of its own knows no pictures: name the picture with --picture.")
     told = []
+    stems: list[str] = []
     for concept in given.concept:
         heatmap = concept_heatmap(store, given.image, concept)
-        out = _picture_path(given, f"{store.row_named(given.image):06d}-{concept}")
+        stems.append(_stem(f"{store.row_named(given.image):06d}-{concept}"))
+        out = _picture_path(given, stems)
         save_png(overlay(heatmap, picture), out)
         told.append({"concept": concept, "out": str(out), "cosines": heatmap.cosines.tolist()})
         if not given.json:
@@ -229,13 +231,19 @@ def _heatmap(given: argparse.Namespace) -> Any:
     return told
 
 
-def _picture_path(given: argparse.Namespace, name: str) -> Path:
-    """Return where a picture goes: --out itself for one concept, a file in it for several."""
+def _stem(name: str) -> str:
+    return re.sub(r"[\W_]+", "-", name).strip("-").lower()
+
+
+def _picture_path(given: argparse.Namespace, stems: list[str]) -> Path:
+    """Return where the last picture goes: --out itself for one concept, a file in it for several;
+    of names that come out the same, the later ones are numbered."""
     out: Path = given.out
     if len(given.concept) == 1 and not out.is_dir():
         return out
     out.mkdir(parents=True, exist_ok=True)
-    return out / (re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() + ".png")
+    same = stems.count(stems[-1])
+    return out / (f"{stems[-1]}-{same}.png" if same > 1 else f"{stems[-1]}.png")
 
 
 def _explain(given: argparse.Namespace) -> Any:

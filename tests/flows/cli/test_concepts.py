@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from flows.cli import main
 from storage.concepts import append_batch, init_file, write_template
@@ -70,6 +71,8 @@ def test_templates_and_fetch(path: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_search(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "search", path, "--image", "0", "--top", "1")[0]["row"] == 5
     assert len(said(capsys, "search", path, "--concept", "red", "--top", "3")) == 3
+    assert main(["concepts", "search", path, "--image", "0", "--top", "-1"]) == 2
+    assert "--top -1 asks for nothing" in capsys.readouterr().err
     assert main(["concepts", "search", path]) == 2
     assert "needs one of --text, --concept and --image" in capsys.readouterr().err
 
@@ -99,6 +102,25 @@ def test_what_needs_a_run_says_so(path: str, capsys: pytest.CaptureFixture[str])
     assert "needs the key or name of a store that a run made" in capsys.readouterr().err
     assert main(["concepts", "heatmap", path, "--image", "0"]) == 2
     assert "heatmap needs --image, --concept and --out" in capsys.readouterr().err
+
+
+def test_heatmaps_of_names_that_come_out_the_same_do_not_overwrite_each_other(
+    path: str, tmp_path: Path
+) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["token_space"] = "text"
+        dim = file["image_features"].shape[1]
+        words = ["röd", "rød", "red_cell", "red-cell"]
+        write_template(
+            file, template_id="concept_prompts_t01", texts=words, text_features=np.eye(4, dim)
+        )
+    Image.new("RGB", (8, 8)).save(tmp_path / "cell.png")
+    wanted = [word for name in words for word in ("--concept", name)]
+    place = ["--picture", str(tmp_path / "cell.png"), "--out", str(tmp_path / "maps")]
+    assert main(["concepts", "heatmap", path, "--image", "0", *wanted, *place]) == 0
+    assert sorted(file.name for file in (tmp_path / "maps").iterdir()) == [
+        "000000-red-cell-2.png", "000000-red-cell.png", "000000-röd.png", "000000-rød.png",
+    ]  # fmt: skip
 
 
 def test_an_artifact_that_is_no_concept_store_is_refused(
