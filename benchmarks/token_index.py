@@ -7,7 +7,6 @@ cache. The scaling is measured in processes of their own, and so is the peak mem
 """
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -53,7 +52,7 @@ def measure(folder: Path, *, small: bool = False) -> Figures:
         "seconds": round(wall, 3),
         "all_cpu_seconds": rounded(seconds["ours"]),
         "all_scipy_cpu_seconds": rounded(seconds["scipy"]),
-        **_scaling(folder, (2_000, 4_000) if small else _SIZES),
+        **_scaling(folder, [(2_000, 4_000)] if small else [(size,) for size in _SIZES]),
     }
 
 
@@ -97,9 +96,12 @@ def _write(path: Path, rows: "np.ndarray[Any, Any]") -> None:
         os.fsync(file.fileno())
 
 
-def _scaling(folder: Path, sizes: tuple[int, ...]) -> Figures:
-    """Return CPU seconds by number of tokens, the exponent of their growth, and the most memory."""
-    found = {size: _apart(folder / f"grow-{size}", size) for size in sizes}
+def _scaling(folder: Path, processes: list[tuple[int, ...]]) -> Figures:
+    """Return CPU seconds by number of tokens, the exponent of their growth, and the most memory;
+    each of `processes` measures some sizes."""
+    found: dict[int, dict[str, float]] = {}
+    for sizes in processes:
+        found |= _apart(folder, sizes)
     x = np.log([float(size) for size in found])
     slope = np.polyfit(x, np.log([one["cpu_seconds"] for one in found.values()]), 1)[0]
     return {
@@ -109,25 +111,28 @@ def _scaling(folder: Path, sizes: tuple[int, ...]) -> Figures:
     }
 
 
-def _apart(folder: Path, tokens: int) -> dict[str, float]:
-    write_token_files(folder, tokens)
-    code = f"from benchmarks.token_index import alone; alone({str(folder)!r})"
+def _apart(folder: Path, sizes: tuple[int, ...]) -> dict[int, dict[str, float]]:
+    folders = [str(folder / f"grow-{size}") for size in sizes]
+    for name, size in zip(folders, sizes, strict=True):
+        write_token_files(Path(name), size)
+    code = f"from benchmarks.token_index import alone; alone({folders!r})"
     told = subprocess.check_output([sys.executable, "-c", code], text=True)
-    shutil.rmtree(folder)
-    found: dict[str, float] = json.loads(told.splitlines()[-1])
-    return found
+    for name in folders:
+        shutil.rmtree(name)
+    lines = told.splitlines()[-len(sizes) :]
+    return {size: json.loads(line) for size, line in zip(sizes, lines, strict=True)}
 
 
-def alone(name: str) -> None:
-    """Print CPU seconds (the better of two) and peak memory of indexing the files in a folder."""
-    folder = Path(name)
-    files = FilesSource(activations=folder / "features.h5", metadata=folder / "metadata.npz")
-    few = write_token_files(folder / "few", 1000)
-    _ours(folder / "first", few)
-    warmed(files.activations)
-    seconds = min(_ours(folder / "store", files)[0] for _ in range(2))
-    assert math.isfinite(seconds)
-    print(json.dumps({"cpu_seconds": round(seconds, 4), "peak_memory_bytes": _own_peak_bytes()}))
+def alone(names: list[str]) -> None:
+    """Print a line for each folder: CPU seconds (the better of two) of indexing its files, and this
+    process's peak memory."""
+    _ours(Path(names[0]) / "first", write_token_files(Path(names[0]) / "few", 1000))
+    for folder in map(Path, names):
+        files = FilesSource(activations=folder / "features.h5", metadata=folder / "metadata.npz")
+        warmed(files.activations)
+        seconds = min(_ours(folder / "store", files)[0] for _ in range(2))
+        told = {"cpu_seconds": round(seconds, 4), "peak_memory_bytes": _own_peak_bytes()}
+        print(json.dumps(told))
 
 
 def _own_peak_bytes() -> int:
