@@ -93,7 +93,12 @@ def _of_lens(tensors: dict[str, Array], config: dict[str, Any]) -> Sae:
     encoder, bias = tensors["W_enc"].T, tensors["b_enc"]
     if not config.get("apply_b_dec_to_input", True):  # as if it were taken off, and put back
         bias = bias + encoder @ b_dec
-    return _sae(encoder, bias, tensors["W_dec"], b_dec, k=k)
+    decoder = tensors["W_dec"]
+    if config.get("rescale_acts_by_decoder_norm"):  # ranked, and given, by what they put back
+        norms = np.linalg.norm(decoder, axis=1)
+        encoder, bias = encoder * norms[:, None], bias * norms
+        decoder = decoder / np.maximum(norms, np.finfo(np.float32).tiny)[:, None]
+    return _sae(encoder, bias, decoder, b_dec, k=k)
 
 
 def _sae(encoder: Array, bias: Array, decoder: Array, b_dec: Array, *, k: int) -> Sae:

@@ -56,6 +56,17 @@ def test_a_bias_that_is_not_taken_off_the_input_is_put_back(
     np.testing.assert_allclose(ours, x @ weights["encoder"].T + weights["bias"], rtol=1e-5)
 
 
+def test_activations_that_are_rescaled_by_decoder_norms_are(
+    tmp_path: Path, weights: dict[str, Array]
+) -> None:
+    sae = read_sae(lens(tmp_path, weights, rescale_acts_by_decoder_norm=True))
+    x = np.ones(3, np.float32)
+    norms = np.linalg.norm(weights["decoder"], axis=1)
+    plain = (x - weights["b_dec"]) @ weights["encoder"].T + weights["bias"]
+    np.testing.assert_allclose((x - sae.b_dec) @ sae.encoder.T + sae.bias, plain * norms, rtol=1e-4)
+    np.testing.assert_allclose((plain * norms) @ sae.decoder, plain @ weights["decoder"], rtol=1e-4)
+
+
 def test_the_older_names_of_saelens_are_known(tmp_path: Path, weights: dict[str, Array]) -> None:
     older = {"architecture": "standard", "k": None, "activation_fn_str": "topk"}
     sae = read_sae(lens(tmp_path, weights, **older, activation_fn_kwargs={"k": 3}))
