@@ -1,0 +1,1 @@
+"""The page of a map: one HTML file that needs nothing else."""
