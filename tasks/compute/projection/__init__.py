@@ -1,0 +1,1 @@
+"""Maps as pure arrays: components, neighbours, coordinates, and how far to believe them."""
