@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python 3.11 and pip, nothing else: what they miss goes into .venv.
 PYTHON ?= python3
-EXTRAS := clip,yolo,maps,tokens,photos,dask,dev
+EXTRAS := clip,yolo,maps,pacmap,tokens,photos,dask,dev
 BIN := .venv/bin
 INSTALLED := .venv/installed
 FLOORS := conf storage tasks flows
