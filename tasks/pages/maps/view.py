@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from tasks.compute.diagnostics.report import Diagnostics
+from tasks.compute.projection.trust import TrustSummary
+
 Thumbnails = Callable[[int], bytes | None]
 """Gives the JPEG of a point by its number, or None where it has no picture."""
 
@@ -47,14 +50,14 @@ class MapView:
     neighbours: Int32[np.ndarray, "points k"] | None = None
     """The nearest other points in the ORIGINAL space, nearest first; -1 where there is none."""
     distances: Float32[np.ndarray, "points k"] | None = None
-    trust: Any = None
+    trust: TrustSummary | None = None
     point_trust: Float32[np.ndarray, " points"] | None = None
     """The trustworthiness of single points, in [0, 1]; NaN for those not sampled."""
     thumbnails: Thumbnails | None = None
     order_proven: bool = True
     """Whether something proves that vectors and names are in the same order."""
     notes: tuple[str, ...] = ()
-    diagnostics: Any = None
+    diagnostics: Diagnostics | None = None
 
     def __post_init__(self) -> None:
         count = len(self.ids)
