@@ -13,7 +13,7 @@ import json
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from conf.errors import FeaturemillError, did_you_mean
@@ -77,8 +77,30 @@ def runtime_of(given: argparse.Namespace, base: Runtime | None = None) -> Runtim
 
 
 def print_json(content: Any) -> None:
-    """Print `content` as one JSON value."""
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    """Print `content` as one JSON value; arrays a row at a time, for as text they are large."""
+    sys.stdout.writelines(_json(content, "\n"))
+    print()
+
+
+def _json(content: Any, margin: str) -> Iterator[str]:
+    if isinstance(content, dict) and content and all(isinstance(name, str) for name in content):
+        names = (f"{json.dumps(name, ensure_ascii=False)}: " for name in content)
+        yield from _inside("{}", zip(names, content.values(), strict=True), margin)
+    elif getattr(content, "ndim", 0) > 1 and len(content):
+        yield from _inside("[]", (("", row) for row in content), margin)
+    elif hasattr(content, "tolist"):
+        yield json.dumps(content.tolist())
+    else:
+        yield json.dumps(content, indent=1, ensure_ascii=False).replace("\n", margin)
+
+
+def _inside(brackets: str, items: Iterable[tuple[str, Any]], margin: str) -> Iterator[str]:
+    before = brackets[0]
+    for name, value in items:
+        yield f"{before}{margin} {name}"
+        yield from _json(value, f"{margin} ")
+        before = ","
+    yield f"{margin}{brackets[1]}"
 
 
 def _refuse(text: str, code: int) -> int:

@@ -96,8 +96,7 @@ def _sample(given: argparse.Namespace) -> Any:
     from storage.concepts import access_sample_by_index
 
     sample = access_sample_by_index(_open(given).path, given.index)
-    content = {name: _plain(value) for name, value in sample.items()}
-    return _tell(given, content)
+    return _tell(given, sample)
 
 
 def _batch(given: argparse.Namespace) -> Any:
@@ -112,7 +111,7 @@ def _batch(given: argparse.Namespace) -> Any:
     }
     for name, array in (("image_features", batch.features), ("image_token_features", batch.tokens)):
         if array is not None:
-            columns[name] = _plain(array)
+            columns[name] = array
     return _tell(given, columns)
 
 
@@ -150,7 +149,7 @@ def _fetch(given: argparse.Namespace) -> Any:
     for warning in told:
         print(warning.message, file=sys.stderr)
     content = {
-        name: {"names": one.names, "texts": one.texts, "features": _plain(one.features)}
+        name: {"names": one.names, "texts": one.texts, "features": one.features}
         for name, one in found.items()
     }
     if not given.json:
@@ -271,10 +270,6 @@ def _duplicates(given: argparse.Namespace) -> Any:
     return [asdict(pair) for pair in found]
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def _tell(given: argparse.Namespace, content: dict[str, Any]) -> Any:
     if not given.json:
         for name, value in content.items():
@@ -284,13 +279,16 @@ def _tell(given: argparse.Namespace, content: dict[str, Any]) -> Any:
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
-        shape, inner = [len(value)], value
-        while inner and isinstance(inner[0], list):
-            inner = inner[0]
-            shape.append(len(inner))
-        shown = ", ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in inner[:_SHOWN])
-        return f"{' x '.join(map(str, shape))}: {shown}{', ...' if len(inner) > _SHOWN else ''}"
+        return _shown((len(value),), [str(one) for one in value[:_SHOWN]], len(value))
+    if hasattr(value, "shape"):
+        row = value.reshape(-1, value.shape[-1])[0] if value.size else value.ravel()
+        return _shown(value.shape, [f"{number:.4f}" for number in row[:_SHOWN]], len(row))
     return str(value)
+
+
+def _shown(shape: tuple[int, ...], first: list[str], count: int) -> str:
+    more = ", ..." if count > len(first) else ""
+    return f"{' x '.join(map(str, shape))}: {', '.join(first)}{more}"
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace], Any]] = {

@@ -31,7 +31,7 @@ from storage.concepts.file import (
 from storage.concepts.reading import summarize_h5, summary_text
 from storage.concepts.rows import RowReader
 
-_BLOCK_ROWS, _TOKEN_BLOCK_ROWS = 8192, 16
+_TOKEN_BLOCK_ROWS = 8
 _PREVIEW = 10
 _NORM_TOLERANCE = 0.01
 _MODEL_ATTRIBUTES = ("logit_scale", "logit_bias", "concept_logit_scale", "concept_logit_bias")
@@ -95,7 +95,7 @@ def _rows(file: h5py.File) -> Iterator[str]:
 
 def _features(file: h5py.File, tokens: bool) -> Iterator[str]:
     strange = 0
-    for _, block in RowReader(file[POOLED]).blocks(_BLOCK_ROWS):
+    for _, block in RowReader(file[POOLED]).blocks():
         norms = np.linalg.norm(block.astype(np.float32), axis=1)
         strange += int((~(np.abs(norms - 1) <= _NORM_TOLERANCE)).sum())
     if strange:

@@ -25,6 +25,7 @@ from storage.concepts.file import (
 from storage.concepts.rows import RowReader
 
 BatchType = Literal["cls", "tokens", "both"]
+_SPLIT_ROWS = 4096  # splits of so many rows are held at once
 _TYPES = ("cls", "tokens", "both")
 
 
@@ -151,12 +152,15 @@ def access_batch(
 def _rows_of(file: h5py.File, split: str | None) -> Array:
     if split is None:
         return np.arange(len(file[IDS]))
-    splits = np.asarray(texts_of(file[SPLIT]), dtype=object)
-    rows = np.flatnonzero(splits == split)
+    names: set[str] = set()
+    found: list[Array] = []
+    for start in range(0, len(file[SPLIT]), _SPLIT_ROWS):
+        splits = texts_of(file[SPLIT], slice(start, start + _SPLIT_ROWS))
+        names.update(splits)
+        found.append(start + np.flatnonzero([name == split for name in splits]))
+    rows = np.concatenate([np.empty(0, np.int64), *found])
     if not len(rows):
-        raise RecipeError(
-            f"{file.filename} has no split {split!r}. {did_you_mean(split, set(splits.tolist()))}"
-        )
+        raise RecipeError(f"{file.filename} has no split {split!r}. {did_you_mean(split, names)}")
     return rows
 
 
@@ -194,6 +198,9 @@ def _samples(file: h5py.File, rows: Array, wanted: BatchType) -> Samples:
 def _texts_at(dataset: h5py.Dataset, rows: Array) -> list[str]:
     if not len(rows):
         return []
-    first, last = int(rows.min()), int(rows.max()) + 1
-    block = texts_of(dataset, slice(first, last))
-    return [block[row - first] for row in rows]
+    blocks = rows // _SPLIT_ROWS
+    known: dict[int, str] = {}
+    for block in np.unique(blocks).tolist():
+        texts = texts_of(dataset, slice(block * _SPLIT_ROWS, (block + 1) * _SPLIT_ROWS))
+        known |= {row: texts[row % _SPLIT_ROWS] for row in rows[blocks == block].tolist()}
+    return [known[row] for row in rows.tolist()]

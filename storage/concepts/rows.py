@@ -21,6 +21,8 @@ from storage.errors import DamagedArtifact
 
 Array = np.ndarray[Any, Any]
 
+BLOCK_ROWS = 1024
+"""Of pooled features that are looked at one after another: 2 MB, and twice that as float32."""
 _THREADED_BYTES = 1 << 24  # 16 MiB: below it, threads cost more than they save
 _PIECE_BYTES = 1 << 23  # 8 MiB a read
 _FEW_CHUNKS = 1024  # so many are looked up at once, and remembered
@@ -82,7 +84,7 @@ class RowReader:
             self._fill(out, _runs(wanted))
         return out
 
-    def blocks(self, size: int = 8192) -> Iterator[tuple[int, Array]]:
+    def blocks(self, size: int = BLOCK_ROWS) -> Iterator[tuple[int, Array]]:
         """Yield (first row, rows) for all rows, in blocks of `size`: memory is the block's."""
         for start in range(0, len(self), size):
             yield start, self.read(range(start, min(start + size, len(self))))
@@ -153,15 +155,38 @@ def _sources(dataset: h5py.Dataset) -> list[_Source]:
     """Return where the rows of a virtual dataset come from; none where they are not whole rows,
     side by side and without a gap: then only HDF5 can tell."""
     folder = Path(dataset.file.filename).resolve().parent
-    mappings = dataset.virtual_sources()
-    if not all(_takes_rows(mapping, dataset.shape) for mapping in mappings):
-        return []
-    found = sorted((_source(one, folder) for one in mappings), key=lambda one: one.first)
+    found: list[_Source] = []
+    for mapping in _mappings(dataset):
+        if not _takes_rows(mapping, dataset.shape):
+            return []
+        found.append(_source(mapping, folder))
+    found.sort(key=lambda one: one.first)
     ends = [0, *(source.first + source.count for source in found)]
     return found if [*(source.first for source in found), len(dataset)] == ends else []
 
 
-def _takes_rows(mapping: Any, shape: tuple[int, ...]) -> bool:
+class _Mapping(NamedTuple):
+    """A piece of a virtual dataset: which rows here are which rows of another dataset."""
+
+    vspace: Any
+    src_space: Any
+    file_name: str
+    dset_name: str
+
+
+def _mappings(dataset: h5py.Dataset) -> Iterator[_Mapping]:
+    """Yield the mappings of a virtual dataset one at a time: thousands together take tens of MB."""
+    plan = dataset.id.get_create_plist()
+    for number in range(plan.get_virtual_count()):
+        yield _Mapping(
+            plan.get_virtual_vspace(number),
+            plan.get_virtual_srcspace(number),
+            plan.get_virtual_filename(number),
+            plan.get_virtual_dsetname(number),
+        )
+
+
+def _takes_rows(mapping: _Mapping, shape: tuple[int, ...]) -> bool:
     spaces = (mapping.vspace, mapping.src_space)
     if any(not _is_block(space, shape[1:]) for space in spaces) or mapping.file_name == ".":
         return False
@@ -178,7 +203,7 @@ def _is_block(space: Any, row_shape: tuple[int, ...]) -> bool:
     return bool(sizes[1:] == row_shape and space.get_select_npoints() == points)
 
 
-def _source(mapping: Any, folder: Path) -> _Source:
+def _source(mapping: _Mapping, folder: Path) -> _Source:
     here, last = (bound[0] for bound in mapping.vspace.get_select_bounds())
     there = mapping.src_space.get_select_bounds()[0][0]
     return _Source(here, last - here + 1, folder / mapping.file_name, mapping.dset_name, there)

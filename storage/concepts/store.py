@@ -30,13 +30,13 @@ from storage.concepts.reading import (
     get_template_names,
     summarize_h5,
 )
-from storage.concepts.rows import RowReader
+from storage.concepts.rows import BLOCK_ROWS, RowReader
 from storage.concepts.templates import FeatureType, TemplateFeatures, fetch_template_features
 from storage.errors import DamagedArtifact
 from storage.hdf5 import POOLED_CHUNK_ROWS
 from storage.store import Artifact, ArtifactStore
 
-_COPY_ROWS = {POOLED: 8192, TOKENS: 16}
+_COPY_ROWS = {POOLED: 2 * POOLED_CHUNK_ROWS, TOKENS: 16}
 
 
 class ConceptFile:
@@ -93,7 +93,7 @@ class ConceptFile:
             f"number, from 0 to {len(self) - 1}, will do too."
         )
 
-    def blocks(self, rows: int = 8192) -> Iterator[tuple[int, Array]]:
+    def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[int, Array]]:
         """Yield (first row, pooled features) of all rows, block by block."""
         with h5py.File(self.path, "r") as file:
             yield from RowReader(file[POOLED]).blocks(rows)

@@ -95,7 +95,7 @@ def near_pairs(
     read: Callable[[range], Shaped[np.ndarray, "rows dim"]],
     groups: Int64[np.ndarray, " rows"],
     least: float,
-    block: int = 4096,
+    block: int = 2048,
 ) -> Iterator[tuple[int, int, float]]:
     """Yield (row, later row, cosine) of rows in different `groups` whose cosine is `least` or more.
 
@@ -106,9 +106,11 @@ def near_pairs(
         units = _units(read(span))
         for later in spans[place:]:
             cosines = units @ (units if later is span else _units(read(later))).T
-            for one, two in np.argwhere(cosines >= least).tolist():
-                row, other = span.start + one, later.start + two
-                if row < other and groups[row] != groups[other]:
+            # Within a group all may be alike: those pairs are never listed.
+            differ = groups[span][:, None] != groups[later][None]
+            for one, two in zip(*np.nonzero((cosines >= least) & differ), strict=True):
+                row, other = span.start + int(one), later.start + int(two)
+                if row < other:
                     yield row, other, float(cosines[one, two])
 
 

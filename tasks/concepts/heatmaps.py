@@ -66,7 +66,7 @@ def _vector(store: ConceptFile, concept: str) -> Array:
             continue
         names = next(iter(store.templates(prefix).values())).names
         if concept in names:
-            vector: Array = local_vectors(store, prefix)[names.index(concept)]
+            vector: Array = local_vectors(store, prefix, names=[concept])[0]
             return vector
         known += names
     raise RecipeError(f"{store.name} has no concept {concept!r}. {did_you_mean(concept, known)}")

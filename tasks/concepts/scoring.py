@@ -127,15 +127,17 @@ def ensemble_vectors(templates: dict[str, TemplateFeatures]) -> Array:
     return unit_rows(np.stack(units).mean(axis=0))
 
 
-def local_vectors(store: ConceptFile, prefix: str, *, last: bool = False) -> Array:
-    """Return (names, D) unit vectors that patches are compared with.
+def local_vectors(
+    store: ConceptFile, prefix: str, *, last: bool = False, names: Sequence[str] | None = None
+) -> Array:
+    """Return (names, D) unit vectors that patches are compared with, by default of all names.
 
     Where the model projects text tokens: the mean over the tokens of the name in each text (or its
     `last` token), joined over templates as above; else the pooled text features.
     """
     if not has_text_tokens(store):
-        return ensemble_vectors(store.templates(prefix))
-    found = fetch_template_features(store.path, prefix, features="tokens")
+        return ensemble_vectors(store.templates(prefix, concept_list=names))
+    found = fetch_template_features(store.path, prefix, concept_list=names, features="tokens")
     vectors = []
     for template in found.values():
         spans = template.spans

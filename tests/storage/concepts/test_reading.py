@@ -1,6 +1,4 @@
 import json
-import time
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -284,49 +282,3 @@ class TestMetadata:
     def test_contents_and_names_prove_the_order_of_a_run(self, concept_store: ConceptStore) -> None:
         table = {"sha256": list(concept_store.contents), "uri": concept_store.names}
         assert check_metadata(concept_store.path, table) == 2
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20,000 images with tokens, 33 GB if they were there."""
-    path, rows = tmp_path_factory.mktemp("large") / "large.h5", 20_000
-    with h5py.File(path, "w") as file:
-        file.create_dataset("image_features", (rows, 1152), np.float16, chunks=(1024, 1152))
-        shape = (rows, 729, 1152)
-        file.create_dataset("image_token_features", shape, np.float16, chunks=(1, 729, 1152))
-        file["ids"] = np.arange(rows)
-        file["labels"] = np.zeros(rows, np.int64)
-        splits = ["train"] * (rows - 10) + ["test"] * 10
-        file.create_dataset("split", data=splits, dtype=h5py.string_dtype("utf-8"))
-        file.create_group("templates")
-        file.attrs.update({"D": 1152, "T_img": 729, "split_counts": json.dumps({"train": 1})})
-    return path
-
-
-class TestALargeStore:
-    """Nothing is loaded to describe it, and no more than what is asked for to read it."""
-
-    def test_it_is_summarized_in_under_a_second(self, large: Path) -> None:
-        began = time.perf_counter()
-        summary = summarize_h5(large, show=False)
-        assert time.perf_counter() - began < 1
-        assert summary["datasets"]["image_token_features"]["shape"] == [20_000, 729, 1152]
-
-    @pytest.mark.parametrize(
-        ("read", "returned_bytes"),
-        [
-            (lambda path: summarize_h5(path, show=False), 0),
-            (lambda path: get_template_names(path), 0),
-            (lambda path: access_sample_by_index(path, 19_999), 729 * 1152 * 2),
-            (lambda path: access_batch(path, "test", slice(None), "both"), 10 * 730 * 1152 * 2),
-            (lambda path: access_batch(path, None, [5], "cls"), 1152 * 2),
-        ],
-    )
-    def test_peak_memory_is_bounded_by_what_is_returned(
-        self, large: Path, read: Any, returned_bytes: int
-    ) -> None:
-        tracemalloc.start()
-        read(large)
-        _, peak_bytes = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak_bytes < 2 * returned_bytes + 8_000_000  # 20,000 splits and row numbers
