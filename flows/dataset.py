@@ -7,6 +7,7 @@ from conf.dataset import Preset, SourceSpec
 from conf.runtime import Runtime
 from flows.run import Run
 from storage.dataset import Ledger
+from storage.dataset.changes import ledger_changes
 from storage.drafts import Making
 from storage.store import Artifact
 from tasks.dataset import keep_ledger, scan_source
@@ -24,11 +25,16 @@ def dataset_ledger(preset: Preset, runtime: Runtime | None = None) -> Run:
 
 def make_dataset(run: Run, source: SourceSpec, name: str = "dataset") -> tuple[Artifact, Ledger]:
     """Return the ledger of what `source` holds now, and its artifact."""
-    ledger = scan_source(source, runtime=run.runtime)
+    ledger = run.look(scan_source, source)
     making = Making(ledger.recipe, {}, ("ledger",))
     note = summary_text(ledger)
+
+    def changed(older: Ledger) -> str:
+        return str(ledger_changes(older, ledger))
+
     # Quoted: Prefect would look for futures in every cell of the ledger, 15 s for 100,000 rows.
-    return run.make(name, making, keep_ledger, ledger=quote(ledger), note=note), ledger
+    artifact = run.make(name, making, keep_ledger, ledger=quote(ledger), note=note, changed=changed)
+    return artifact, ledger
 
 
 FLOW = dataset_ledger

@@ -18,7 +18,7 @@ def demo(preset: Preset, runtime: Runtime | None = None) -> Run:
     """Run the demo step of every capability, one after the other."""
     run = Run("demo", runtime or Runtime())
     for step in _steps(preset.steps):
-        step(run)
+        run.take(step)
     return run.close()
 
 

@@ -57,10 +57,14 @@ def demo_step(run: Run) -> None:
     """Encode the handwritten digits, and let their neighbours name them."""
     preset = Preset.model_validate(load_preset("digits").settings)
     ledger, features = make_encoded(run, preset, "digit-")
+    run.show(lambda: _judged(run, ledger, features))
+
+
+def _judged(run: Run, ledger: Ledger, features: Artifact) -> Table:
     judged = neighbour_accuracy(features, ledger, runtime=run.runtime)
     header = ("held-out digits", "named rightly by their 5 nearest neighbours", "by chance")
     row = (str(judged.held_out), f"{judged.accuracy:.1%}", f"{judged.chance:.1%}")
-    run.show(Table("Handwritten digits, by a model that was shown photographs only", header, [row]))
+    return Table("Handwritten digits, by a model that was shown photographs only", header, [row])
 
 
 FLOW = image_features

@@ -36,8 +36,8 @@ def make_labelled(run: Run, preset: Preset, prefix: str = "") -> None:
     labels = make_labels(
         run, LabelRecipe(top=preset.top), images, prompts, ledger, f"{prefix}labels"
     )
-    header, rows = label_rows(ledger, open_labels(run.store, labels))
-    run.show(Table("Zero-shot labels, each with its confidence", header, rows))
+    title = "Zero-shot labels, each with its confidence"
+    run.show(lambda: Table(title, *label_rows(ledger, open_labels(run.store, labels))))
 
 
 def make_labels(

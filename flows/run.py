@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from prefect import Task
 from prefect.artifacts import create_table_artifact
@@ -26,6 +26,8 @@ from storage.store import Artifact, ArtifactStore
 from tasks.checkpoint import check_not_stopped, seal_into, stop_requested
 from tasks.models.load import resolve
 from tasks.progress import progress, say
+
+R = TypeVar("R")
 
 
 class PartsFailed(FeaturemillError):
@@ -56,7 +58,24 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
 
+class Planner(Protocol):
+    """What a run asks instead of making anything, where only a plan is wanted."""
+
+    def resolve(self, run: "Run", model: ModelSpec) -> ModelSpec:
+        """Return `model`, its weights named where they are there."""
+
+    def foresee(
+        self, run: "Run", name: str, making: Making, changed: Callable[[Any], str] | None
+    ) -> Artifact:
+        """Return the handle of what `making` would make."""
+
+    def attempt(self, step: Callable[[], Any]) -> None:
+        """Go through `step` as far as what is stored allows."""
+
+
 _PRESET: ContextVar[str | None] = ContextVar("preset", default=None)
+PLANNER: ContextVar[Planner | None] = ContextVar("planner", default=None)
+"""Set while a flow is planned: its runs then make nothing."""
 
 
 @contextmanager
@@ -85,6 +104,12 @@ class Run:
 
     def resolve(self, model: ModelSpec) -> ModelSpec:
         """Return `model` with its weights and library named exactly, so that a key can be made."""
+        if planner := PLANNER.get():
+            return planner.resolve(self, model)
+        return self.resolved(model)
+
+    def resolved(self, model: ModelSpec) -> ModelSpec:
+        """Return `model` resolved, also where a plan is made; raises WeightsMissing."""
         with Hashes(self.runtime.store / "hashes.sqlite") as hashes:
             return resolve(model, self.runtime, hashes.sha256_of_file)
 
@@ -97,13 +122,18 @@ class Run:
         check: Callable[[], Any] | None = None,
         made: Mapping[str, Any] | None = None,
         note: str = "",
+        changed: Callable[[Any], str] | None = None,
         **places: Any,
     ) -> Artifact:
         """Return the artifact of `making`, whatever part of it is missing made by `part_task`.
 
         `part_task` is called as `part_task(recipe, *inputs, part=..., runtime=..., **places)`;
         `check` is called once before parts are published, also those of a run that ended.
+        `changed` tells, for a plan, in words how this differs from an older one, which it is given
+        as its reader.
         """
+        if planner := PLANNER.get():
+            return planner.foresee(self, name, making, changed)
         began = time.perf_counter()
         rows_made = 0
         with driving(
@@ -156,9 +186,28 @@ class Run:
             raise _explain(name, draft, failed)
         return rows
 
-    def show(self, table: Table) -> None:
-        """Have `table` printed when the run is over."""
-        self.tables.append(table)
+    def look(self, task: Task[..., R], *arguments: Any) -> R:
+        """Return what `task` finds in the world; a plan looks too, without Prefect."""
+        call = task.fn if PLANNER.get() else task
+        found: R = call(*arguments, runtime=self.runtime)
+        return found
+
+    def take(self, step: Callable[["Run"], Any]) -> None:
+        """Take one step that does not need the others; a plan goes on where one cannot be seen
+        through."""
+        if planner := PLANNER.get():
+            planner.attempt(lambda: step(self))
+        else:
+            step(self)
+
+    def act(self, effect: Callable[[], Any]) -> None:
+        """Do what others see, such as write an export or tell of an event; a plan does not."""
+        if not PLANNER.get():
+            effect()
+
+    def show(self, table: Table | Callable[[], Table]) -> None:
+        """Have a table printed when the run is over; a plan does not even make it."""
+        self.act(lambda: self.tables.append(table if isinstance(table, Table) else table()))
 
     def close(self) -> "Run":
         """Leave a Prefect table of what was made and reused, and return this run."""

@@ -3,10 +3,11 @@ will."""
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from conf.keys import ArtifactKey
 from storage.errors import DamagedArtifact
@@ -34,6 +35,19 @@ class Entry:
     """When it was published, UTC."""
     seconds: float
     """How long its parts took, together."""
+    family: str
+    recipe: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    made: Mapping[str, Any]
+    """How it came about: system, devices, versions."""
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> "Entry":
+        """Return the entry that a row of the table is."""
+        return cls(*row[:7], *map(json.loads, row[7:]))
+
+
+_COLUMNS = "key, kind, rows, bytes, at, seconds, family, recipe, inputs, made"
 
 
 class Catalog:
@@ -43,13 +57,24 @@ class Catalog:
         self.store = store
         self.path: Path = store.path / "catalog.sqlite"
 
-    def entries(self) -> list[Entry]:
-        """Return what is published, newest first."""
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """Return what is published, of one kind or of all, newest first."""
         with self._synchronised() as database:
             rows = database.execute(
-                "SELECT key, kind, rows, bytes, at, seconds FROM artifacts ORDER BY at DESC, key"
+                f"SELECT {_COLUMNS} FROM artifacts WHERE ?1 IS NULL OR kind = ?1 "
+                "ORDER BY at DESC, key",
+                [kind],
             )
-            return [Entry(*row) for row in rows]
+            return [Entry.of(row) for row in rows]
+
+    def family(self, kind: str, family: str) -> list[ArtifactKey]:
+        """Return the keys of the published artifacts of `kind` that share rows with `family`."""
+        with self._synchronised() as database:
+            rows = database.execute(
+                "SELECT key FROM artifacts WHERE kind = ? AND family = ? ORDER BY key",
+                [kind, family],
+            )
+            return [ArtifactKey.parse(key) for (key,) in rows]
 
     @contextmanager
     def _synchronised(self) -> Iterator[sqlite3.Connection]:

@@ -82,7 +82,7 @@ def _resume(
 ) -> Draft:
     kind = find_kind(making.key.kind)
     draft = store.draft(making.key)
-    offers = _offers(store, making, kind) if take_over else []
+    offers = offers_for(store, making, kind) if take_over else []
     if draft:
         _check_plan(draft, making)
     else:
@@ -106,9 +106,18 @@ def _check_plan(draft: Draft, making: Making) -> None:
         )
 
 
-def _offers(store: ArtifactStore, making: Making, kind: Kind) -> list[Donation]:
+def offers_for(
+    store: ArtifactStore,
+    making: Making,
+    kind: Kind,
+    family: Callable[[str, str], list[ArtifactKey]] | None = None,
+) -> list[Donation]:
     """Return the sealed parts that may hold wanted rows: of the same artifact in quarantine, and,
-    where rows stand alone, of every artifact and draft of the family."""
+    where rows stand alone, of every artifact and draft of the family.
+
+    `family` finds the published artifacts of a kind and family, where the catalog, say, knows them
+    sooner than the store.
+    """
     found = [
         offer
         for folder in store.path.glob(f"quarantine/{making.key.kind}/{making.key}.*/")
@@ -116,7 +125,7 @@ def _offers(store: ArtifactStore, making: Making, kind: Kind) -> list[Donation]:
     ]
     if not kind.row_wise:
         return found
-    for key in store.family(making.key.kind, making.family):
+    for key in (family or store.family)(making.key.kind, making.family):
         found += donations(store.folder(key), key)
     for draft in store.drafts():
         if draft.key != making.key and draft.plan["family"] == making.family:

@@ -66,20 +66,26 @@ def fill(draft: Draft, offers: Sequence[Donation], kind: Kind) -> None:
     pending = draft.pending()
     if not pending or not offers:
         return
-    holders: dict[str, list[Donation]] = {}
-    for offer in offers:
-        for row in offer.marker.rows:
-            holders.setdefault(row, []).append(offer)
+    holders = holders_of(offers)
     sound: dict[Path, bool] = {}
     for name in pending:
         rows = draft.rows_of(name)
-        for offer in _holding(rows, holders.get(rows[0], [])):
+        for offer in holding(rows, holders.get(rows[0], [])):
             if _is_sound(offer, sound):
                 _adopt(draft, name, offer, kind)
                 break
 
 
-def _holding(rows: Sequence[str], offers: Sequence[Donation]) -> list[Donation]:
+def holders_of(offers: Sequence[Donation]) -> dict[str, list[Donation]]:
+    """Return, for each row id, the offers that hold it."""
+    holders: dict[str, list[Donation]] = {}
+    for offer in offers:
+        for row in offer.marker.rows:
+            holders.setdefault(row, []).append(offer)
+    return holders
+
+
+def holding(rows: Sequence[str], offers: Sequence[Donation]) -> list[Donation]:
     """Return the offers that hold all of `rows`, those that hold nothing else first."""
     wanted = set(rows)
     fit = [offer for offer in offers if wanted <= set(offer.marker.rows)]

@@ -1,7 +1,7 @@
 """`featuremill ls`: what the store holds."""
 
 import argparse
-from dataclasses import asdict
+from typing import Any
 
 from conf.errors import did_you_mean
 from flows.cli import DONE, print_json, runtime_of
@@ -28,7 +28,7 @@ def run(given: argparse.Namespace) -> int:
         names.setdefault(key, []).append(name)
     drafts = [(str(d.key), len(d.sealed()), len(d.part_rows)) for d in store.drafts()]
     if given.json:
-        artifacts = [asdict(entry) | {"refs": names.get(entry.key, [])} for entry in entries]
+        artifacts = [_as_json(entry) | {"refs": names.get(entry.key, [])} for entry in entries]
         waiting = [dict(zip(("key", "sealed_parts", "parts"), d, strict=True)) for d in drafts]
         print_json({"artifacts": artifacts, "drafts": waiting})
         return DONE
@@ -48,6 +48,11 @@ def run(given: argparse.Namespace) -> int:
     for key, sealed, parts in drafts:
         print(f"in the making: {key}, {sealed} of {parts} parts sealed")
     return DONE
+
+
+def _as_json(entry: Entry) -> dict[str, Any]:
+    shown = ("key", "kind", "rows", "size_bytes", "at", "seconds")
+    return {name: getattr(entry, name) for name in shown}
 
 
 def _of_kind(kind: str | None, entries: list[Entry]) -> list[Entry]:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from conf.load import load_preset
+from conf.load import LoadedPreset, load_preset
+from conf.runtime import Runtime
 from flows.cli import DONE, print_json, runtime_of
 from flows.server import prefect_server
 
@@ -46,6 +47,7 @@ def run(given: argparse.Namespace) -> int:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if given.verbose else "CRITICAL")
     began = time.perf_counter()
     with first_interrupt_stops(), prefect_server():
+        _show_plan(preset, runtime, is_shown=not given.json)
         flow = importlib.import_module(f"flows.{preset.flow}").FLOW
         with importlib.import_module("flows.run").named_for(preset.name):
             made = flow(preset.settings, runtime)
@@ -55,6 +57,20 @@ def run(given: argparse.Namespace) -> int:
     else:
         print_report(made, seconds)
     return DONE
+
+
+def _show_plan(preset: LoadedPreset, runtime: Runtime, *, is_shown: bool) -> None:
+    """Say on standard error what is about to happen: nothing is asked, nothing waits."""
+    from flows.cli.plan import as_text, summary
+    from flows.planning import plan
+
+    if not is_shown:
+        return
+    foreseen = plan(preset, runtime)
+    if any(one.state != "reuse" for one in foreseen.artifacts):
+        print(as_text(foreseen), file=sys.stderr)
+    else:
+        print(summary(foreseen), file=sys.stderr)
 
 
 @contextmanager
