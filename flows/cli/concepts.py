@@ -109,10 +109,9 @@ def _batch(given: argparse.Namespace) -> Any:
         "labels": batch.labels.tolist(),
         "splits": list(batch.splits),
     }
-    for name, array in (("image_features", batch.features), ("image_token_features", batch.tokens)):
-        if array is not None:
-            columns[name] = array
-    return _tell(given, columns)
+    arrays = {"image_features": batch.features, "image_token_features": batch.tokens}
+    read = {name: array for name, array in arrays.items() if array is not None}
+    return _tell(given, columns | read)
 
 
 def _places(text: str) -> int | slice:

@@ -12,6 +12,7 @@ from conf.errors import RecipeError
 from storage.concepts.file import (
     IDS,
     LABELS,
+    LOGITS,
     POOLED,
     ROW_DATASETS,
     SPLIT,
@@ -34,7 +35,6 @@ from storage.concepts.rows import RowReader
 _TOKEN_BLOCK_ROWS = 8
 _PREVIEW = 10
 _NORM_TOLERANCE = 0.01
-_MODEL_ATTRIBUTES = ("logit_scale", "logit_bias", "concept_logit_scale", "concept_logit_bias")
 
 
 def validate_h5(store: PathOrFile, *, tokens: bool = False, show: bool = True) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def validate_h5(store: PathOrFile, *, tokens: bool = False, show: bool = True) -
 
 
 def _preview(file: h5py.File) -> str:
-    model = {name: value for name, value in attributes(file).items() if name in _MODEL_ATTRIBUTES}
+    model = {name: value for name, value in attributes(file).items() if name in LOGITS}
     lines = [
         f"  first ids     {file[IDS][:_PREVIEW].tolist()}",
         f"  first labels  {file[LABELS][:_PREVIEW].tolist()}",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ ROW_DATASETS = (POOLED, IDS, LABELS, SPLIT)
 """Those that every store has, one row an image."""
 TEXT = h5py.string_dtype("utf-8")
 DEFAULT_SPLIT, NO_LABEL = "unspecified", -1
+LOGITS = ("logit_scale", "logit_bias", "concept_logit_scale", "concept_logit_bias")
 _SPLIT_ORDER = ("train", "val", "test")
 
 Array = np.ndarray[Any, Any]
@@ -132,6 +134,11 @@ def json_list(file: h5py.File, name: str) -> list[str]:
     """Return the list that the JSON attribute `name` holds, empty when there is none."""
     found = _plain(file.attrs.get(name, "[]"))
     return [str(word) for word in found] if isinstance(found, list) else []
+
+
+def now() -> str:
+    """Return the time as the file writes it: YYYY-MM-DD HH:MM:SS, local."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def split_counts(splits: Sequence[str]) -> dict[str, int]:

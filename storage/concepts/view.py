@@ -27,8 +27,11 @@ from storage.concepts.file import (
     TEXT,
     TOKENS,
     Array,
+    now,
+    split_counts,
 )
-from storage.concepts.writing import attribute, fill_template
+from storage.concepts.templates import fill_template
+from storage.concepts.writing import attribute
 from storage.dataset import Ledger
 from storage.drafts import Draft
 from storage.hdf5 import write_pooled
@@ -241,9 +244,6 @@ def root_attributes(
     more: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the root attributes that the data decides; parameters that are None are left out."""
-    from storage.concepts.file import split_counts
-    from storage.concepts.writing import now
-
     splits = [ledger.split[row] for row in ok_rows(ledger)]
     found: dict[str, Any] = {
         "D": dim,

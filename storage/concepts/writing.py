@@ -1,11 +1,10 @@
-"""Writing a concept store of one's own, a plain HDF5 file: images in batches, prompts by template.
+"""Writing a concept store of one's own, a plain HDF5 file: its making, and images in batches.
 
 Every call leaves the file readable: rows first, then `split_counts`, flushed. A run that was killed
 in between is repaired by `init_file`: rows that no count covers are cut off.
 """
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from conf.concepts import is_template_id
 from conf.errors import RecipeError
 from storage.concepts.file import (
     DEFAULT_SPLIT,
@@ -26,17 +24,13 @@ from storage.concepts.file import (
     SPLIT,
     TEMPLATES,
     TEXT,
-    TEXT_POOLED,
-    TEXT_SPANS,
-    TEXT_TOKENS,
-    TEXTS,
     TOKENS,
     Array,
     NotAConceptStore,
     changing,
+    now,
     refuse_artifact,
     split_counts,
-    texts_hash,
     texts_of,
 )
 from storage.concepts.whole import (
@@ -52,17 +46,11 @@ from storage.hdf5 import POOLED_CHUNK_ROWS
 
 VERSION = "1.0"
 _OWN = (COUNTS, "model_fingerprint")
-_LOGITS = ("logit_scale", "logit_bias", "concept_logit_scale", "concept_logit_bias")
 Metadata = Mapping[str, Any]
 
 
 class OtherModel(RecipeError):
     """The store holds features of another model."""
-
-
-def now() -> str:
-    """Return the time as the file writes it: YYYY-MM-DD HH:MM:SS, local."""
-    return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def init_file(
@@ -299,96 +287,3 @@ def _refuse_sizes(file: h5py.File, batch: Mapping[str, Any], count: int) -> None
                 f"{name} has rows of shape {shape}, the store's are {file[name].shape[1:]}: it was "
                 "made for another model. Nothing was changed."
             )
-
-
-def write_template(
-    f: h5py.File,
-    *,
-    template_id: str,
-    texts: Sequence[str],
-    text_features: Array,
-    text_token_features: Array | None = None,
-    token_spans: Array | None = None,
-    logits: Mapping[str, float | None] | None = None,
-) -> None:
-    """Write the prompts of one template into the open store `f`, over those of the same id.
-
-    `text_features` is (K, D), `text_token_features` (K, T_txt, D) or None, `token_spans` (K, 2):
-    where in its tokens each text names its concept. The model's logit parameters that the group or
-    the root has are kept; `logits` sets them.
-    """
-    with changing(f) as file:
-        _refuse_template(file, template_id, texts, text_features, text_token_features)
-        templates = file[TEMPLATES]
-        kept = _logits_of(templates[template_id]) if template_id in templates else {}
-        given = {name: value for name, value in (logits or {}).items() if value is not None}
-        # Without a name until it is whole: what HDF5 refuses costs the old prompts nothing.
-        group = h5py.Group(h5py.h5g.create(templates.id, None))
-        fill_template(group, texts, text_features, text_token_features, token_spans)
-        group.attrs.update(_logits_of(file) | kept | given)
-        if template_id in templates:
-            del templates[template_id]
-        templates[template_id] = group
-        file.flush()
-
-
-def fill_template(
-    group: h5py.Group,
-    texts: Sequence[str],
-    features: Array,
-    tokens: Array | None,
-    spans: Array | None,
-) -> None:
-    """Write the datasets and attributes of a template group."""
-    if tokens is not None and spans is not None:
-        group.create_dataset(TEXT_SPANS, data=np.asarray(spans, np.int64))
-    group.create_dataset(TEXT_POOLED, data=np.asarray(features, np.float32))
-    if tokens is not None:
-        group.create_dataset(TEXT_TOKENS, data=np.asarray(tokens, np.float32))
-    group.create_dataset(TEXTS, data=list(texts), dtype=TEXT)
-    group.attrs["K"], group.attrs["D"] = np.shape(features)
-    group.attrs["T_txt"] = -1 if tokens is None else int(np.shape(tokens)[1])
-    group.attrs["texts_hash"] = texts_hash(texts)
-    group.attrs["created_at"] = now()
-
-
-def _logits_of(node: h5py.Group) -> dict[str, float]:
-    return {name: float(node.attrs[name]) for name in _LOGITS if name in node.attrs}
-
-
-def _refuse_template(
-    file: h5py.File, template_id: str, texts: Sequence[str], features: Array, tokens: Array | None
-) -> None:
-    if not is_template_id(template_id):
-        raise RecipeError(
-            f"{template_id!r} names no template: use letters, digits, '_', '-' and '.', such as "
-            "concept_prompts_t01."
-        )
-    if not len(texts):
-        raise RecipeError(f"{template_id} has no texts: a vocabulary of at least one word is due.")
-    dim = int(file[POOLED].shape[1])
-    if np.shape(features) != (len(texts), dim):
-        raise RecipeError(
-            f"{template_id}: text_features are {np.shape(features)}; {len(texts)} texts in this "
-            f"store need {(len(texts), dim)}. Nothing was changed."
-        )
-    if any("\0" in text for text in texts):
-        raise RecipeError(f"{template_id} has a text with a NUL character, which HDF5 cannot hold.")
-    if tokens is not None and (np.shape(tokens)[::2] != (len(texts), dim) or np.ndim(tokens) != 3):
-        raise RecipeError(
-            f"{template_id}: text_token_features are {np.shape(tokens)}; {len(texts)} texts need "
-            f"({len(texts)}, T_txt, {dim}). Nothing was changed."
-        )
-
-
-def clear_all_templates(f: h5py.File) -> list[str]:
-    """Remove every template of the open store `f`, and return their ids.
-
-    Do this before prompts with another vocabulary are written, or old ids would stay beside them.
-    """
-    with changing(f) as file:
-        names = sorted(file[TEMPLATES])
-        for name in names:
-            del file[TEMPLATES][name]
-        file.flush()
-    return names

@@ -12,6 +12,7 @@ from conf.keys import ArtifactKey
 from conf.prompts import PromptSet
 from conf.runtime import Runtime
 from storage.concepts import ConceptScores, ConceptStore, Probe
+from storage.concepts.encoders import logits_of, text_tokens, token_space
 from storage.concepts.probe import write_probe
 from storage.concepts.scores import write_scores
 from storage.concepts.texts import ConceptTexts, open_texts, write_texts
@@ -33,8 +34,6 @@ from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.concepts import fit_probe
 from tasks.concepts.scoring import Scorer, probe_inputs
 from tasks.models.load import enter_lane, load_encoder
-from tasks.models.text_tokens import logits_of, text_tokens
-from tasks.models.token_space import token_space
 
 
 class ModelsDiffer(WorldError):

@@ -19,6 +19,7 @@ from PIL import Image
 from conf.errors import RecipeError
 from conf.keys import sha256_of
 from conf.models import ModelSpec
+from storage.concepts.encoders import TextTokens, TokenSpace
 from tasks.models.devices import (
     arithmetic,
     choose_device,
@@ -38,7 +39,6 @@ from tasks.models.identity import (
 )
 from tasks.models.open_clip_files import ORIGIN_NAME
 from tasks.models.protocols import EncodedImages, Float32
-from tasks.models.text_tokens import TextTokens
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +58,7 @@ class ConceptClipEncoder:
     """ConceptCLIP; see the module."""
 
     activation: Literal["softmax", "sigmoid"] = "softmax"
-    token_space = "text"
+    token_space = TokenSpace("text")
 
     def __init__(self, model: Any, processor: Any, spec: ModelSpec, device: str) -> None:
         """Take a model already on `device`, and the processor of its repository."""

@@ -14,6 +14,7 @@ from PIL import Image
 from conf.errors import RecipeError
 from conf.keys import sha256_of
 from conf.models import ModelSpec
+from storage.concepts.encoders import TokenSpace
 from tasks.models.devices import (
     arithmetic,
     choose_device,
@@ -62,6 +63,7 @@ class OpenClipEncoder:
         self._geometry, self._table, self._longest_ratio = _preprocessing(model)
         self._one_tokenizer_at_a_time = threading.Lock()
         self.dim, self.token_count, self.token_dim = self._measured(title(spec))
+        self.token_space = _token_space(model.visual)
 
     def preprocess(self, image: Image.Image) -> Float32:
         """Return (3, height, width) by the model's own transform.
@@ -206,6 +208,21 @@ def _preprocessing(model: Any) -> tuple[Any, Float32, int | None]:
     levels = np.arange(256, dtype=np.float32) / np.float32(255)
     ratio = {"shortest": _SLENDER, "longest": int(np.min(own.size))}.get(own.resize_mode)
     return Compose(geometry), (levels - mean) / std, ratio
+
+
+def _token_space(visual: Any) -> TokenSpace:
+    """Return how patch tokens of an image tower compare with texts.
+
+    open_clip's own vision transformers project their pooled token by a matrix, which holds for
+    every token (Zhou et al. 2022, MaskCLIP); a tower that pools by attention, such as SigLIP's, has
+    no such matrix.
+    """
+    matrix: Any = getattr(visual, "proj", None)
+    if getattr(matrix, "ndim", 0) != 2 or getattr(visual, "attn_pool", None) is not None:
+        return TokenSpace("none")
+    projection: Float32 = matrix.detach().float().cpu().numpy()
+    squashed = getattr(visual, "preprocess_cfg", {}).get("resize_mode") == "squash"
+    return TokenSpace("projected", projection, "image" if squashed else "center")
 
 
 def _middle(image: Image.Image, ratio: int) -> Image.Image:

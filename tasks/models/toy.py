@@ -15,6 +15,7 @@ from PIL import Image
 
 from conf.errors import RecipeError
 from conf.models import ModelSpec
+from storage.concepts.encoders import TokenSpace
 from tasks.models.identity import Sha256, file_sha256, fingerprint_of, settled
 from tasks.models.protocols import EncodedImages, Float32
 
@@ -34,7 +35,7 @@ class ToyEncoder:
     logit_bias = None
     activation = "softmax"
     device = "cpu"
-    token_space = "text"  # for tests of heatmaps, which mean as little as the rest
+    token_space = TokenSpace("text")  # for tests of heatmaps, which mean as little as the rest
 
     def __init__(self) -> None:
         self._whole = _projection("whole", 3 * _SIDE_PX * _SIDE_PX)

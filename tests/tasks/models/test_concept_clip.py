@@ -13,11 +13,10 @@ from PIL import Image
 from conf.errors import RecipeError
 from conf.models import ModelSpec
 from conf.runtime import Runtime
+from storage.concepts.encoders import HasTextTokens, logits_of, text_tokens, token_space
 from tasks.models.concept_clip import CONSENT
 from tasks.models.identity import WeightsMissing
 from tasks.models.load import load_encoder, resolve
-from tasks.models.text_tokens import HasTextTokens, logits_of, text_tokens
-from tasks.models.token_space import token_space
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

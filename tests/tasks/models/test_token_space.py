@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from conf.models import ModelSpec
+from storage.concepts.encoders import text_tokens, token_space
 from tasks.models.open_clip_files import configuration, find_files
-from tasks.models.text_tokens import text_tokens
-from tasks.models.token_space import token_space
 
 
 def noise() -> Image.Image:

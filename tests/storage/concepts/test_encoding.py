@@ -1,7 +1,8 @@
-"""The writing functions of the seed, with a model, on files of one's own."""
+"""The writing functions that take a model, on files of one's own."""
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -12,16 +13,18 @@ from PIL import Image
 from conf.errors import RecipeError
 from conf.models import ModelSpec
 from conf.runtime import Runtime
-from storage.concepts import ConceptFile, OtherModel, validate_h5
-from tasks.concepts import (
+from storage.concepts import (
+    ConceptFile,
+    OtherModel,
     encode_and_store_image_features,
     fill_templates,
     init_file,
     store_prompt_features,
+    validate_h5,
 )
+from storage.concepts.encoders import token_space
 from tasks.concepts.heatmaps import concept_heatmap, picture_from
 from tasks.models.load import load_encoder, resolve
-from tasks.models.token_space import token_space
 
 Split = list[tuple[Image.Image, int]]
 
@@ -219,3 +222,52 @@ def test_a_picture_is_taken_upright_and_anything_else_is_refused(tmp_path: Path)
     for name in ("text.jpg", "absent.jpg"):
         with pytest.raises(RecipeError, match=f"{name} cannot be read as a picture"):
             picture_from(tmp_path / name)
+
+
+class ForeignEncoder:
+    """A model of somebody else's: it knows nothing of featuremill."""
+
+    dim, token_count, token_dim = 2, 0, 0
+    logit_scale, logit_bias, activation, fingerprint = 1.0, None, "softmax", "mine"
+
+    def __init__(self, direction: float = 3.0) -> None:
+        self.direction = direction
+
+    def preprocess(self, image: Image.Image) -> Any:
+        return np.zeros((3, 1, 1), np.float32)
+
+    def encode_images(self, pixels: Any, *, tokens: bool = False) -> Any:
+        pooled = np.full((len(pixels), 2), self.direction, np.float32)
+        return SimpleNamespace(pooled=pooled, tokens=None)
+
+    def encode_texts(self, texts: Any) -> Any:
+        return np.tile(np.array([[1, 0]], np.float32), (len(texts), 1))
+
+
+def test_any_model_will_do_that_has_the_methods(tmp_path: Path, splits: dict[str, Split]) -> None:
+    path = new_file(tmp_path / "foreign.h5", D=2, T_img=0)
+    assert encode_and_store_image_features(path, ForeignEncoder(), {"val": splits["val"]}) == 4
+    store_prompt_features(path, ForeignEncoder(), fill_templates(["a {}"], ["cell", "bone"]))
+    validate_h5(path, show=False)
+    np.testing.assert_allclose(rows_of(path)["image_features"], 0.5**0.5, atol=1e-3)
+
+
+def test_features_without_direction_are_refused_and_nothing_of_the_batch_is_written(
+    tmp_path: Path, splits: dict[str, Split]
+) -> None:
+    path = new_file(tmp_path / "zero.h5", D=2, T_img=0)
+    for direction in (0.0, np.nan, np.inf):
+        with pytest.raises(RecipeError, match="4 of 4 features .* of split 'val' have no dire"):
+            encode_and_store_image_features(path, ForeignEncoder(direction), {"val": splits["val"]})
+    assert rows_of(path)["ids"] == []
+
+
+def test_both_floors_offer_the_same_functions() -> None:
+    import storage.concepts
+    import tasks.concepts
+
+    for name in tasks.concepts.__all__:
+        assert getattr(tasks.concepts, name) is getattr(storage.concepts, name)
+    assert {"store_prompt_features", "encode_and_store_image_features"} < set(
+        tasks.concepts.__all__
+    )

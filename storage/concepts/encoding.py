@@ -1,18 +1,22 @@
-"""Filling a concept store of one's own with what a model says of images and prompts."""
+"""Filling a concept store of one's own with what a model says of images and prompts.
+
+The model is handed in: anything that is an Encoder (storage/concepts/encoders.py), such as what
+`tasks.models.load` gives.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import h5py
 import numpy as np
-from PIL import Image
 from pydantic import ValidationError
 
 from conf.concepts import CONCEPTS
 from conf.errors import RecipeError
 from conf.prompts import PromptSet
+from storage.concepts.encoders import Encoder, logits_of, text_tokens, token_space
 from storage.concepts.file import (
     DEFAULT_SPLIT,
     LABELS,
@@ -23,13 +27,12 @@ from storage.concepts.file import (
     PathOrFile,
     changing,
 )
-from storage.concepts.templates import names_of
+from storage.concepts.templates import names_of, write_template
 from storage.concepts.whole import refuse_torn
-from storage.concepts.writing import append_batch, check_model, write_template
-from tasks.compute.norms import unit_rows
-from tasks.models.protocols import ImageTextEncoder
-from tasks.models.text_tokens import logits_of, text_tokens
-from tasks.models.token_space import token_space
+from storage.concepts.writing import append_batch, check_model
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 BATCH_SIZE = 64
 _ORDER = ("train", "val", "test")
@@ -48,7 +51,7 @@ class Images(Protocol):
 
 
 class _Batch(NamedTuple):
-    images: list[Image.Image]
+    images: "list[Image.Image]"
     labels: list[int]
 
 
@@ -75,7 +78,7 @@ def fill_templates(
 
 def store_prompt_features(
     store: PathOrFile,
-    model: ImageTextEncoder,
+    model: Encoder,
     template_texts_map: Mapping[str, Sequence[str]],
     *,
     batch_size: int = BATCH_SIZE,
@@ -102,7 +105,7 @@ def store_prompt_features(
     return list(template_texts_map)
 
 
-def encode_all(model: ImageTextEncoder, texts: Sequence[str], batch_size: int) -> Array:
+def encode_all(model: Encoder, texts: Sequence[str], batch_size: int) -> Array:
     """Return (n, dim) unit features of `texts`, encoded in batches."""
     starts = range(0, len(texts), batch_size)
     found = [model.encode_texts(texts[start : start + batch_size]) for start in starts]
@@ -111,7 +114,7 @@ def encode_all(model: ImageTextEncoder, texts: Sequence[str], batch_size: int) -
 
 def encode_and_store_image_features(
     store: PathOrFile,
-    model: ImageTextEncoder,
+    model: Encoder,
     splits: Mapping[str, Images],
     *,
     batch_size: int = BATCH_SIZE,
@@ -134,7 +137,7 @@ def encode_and_store_image_features(
         return len(file[LABELS]) - before
 
 
-def _take_model(file: h5py.File, model: ImageTextEncoder) -> None:
+def _take_model(file: h5py.File, model: Encoder) -> None:
     check_model(file, model.fingerprint)
     if file[POOLED].shape[1] != model.dim:
         raise RecipeError(
@@ -149,7 +152,7 @@ def _take_model(file: h5py.File, model: ImageTextEncoder) -> None:
         _tell_token_space(file, model)
 
 
-def _tell_token_space(file: h5py.File, model: ImageTextEncoder) -> None:
+def _tell_token_space(file: h5py.File, model: Encoder) -> None:
     """Say how patches compare with texts: heatmaps need no model then."""
     space = token_space(model)
     file.attrs["token_space"], file.attrs["token_grid"] = space.name, space.grid
@@ -178,7 +181,9 @@ def _batches(images: Images, done: int, batch_size: int) -> Iterator[_Batch]:
         size = batch_size
 
 
-def _pair(item: Any) -> tuple[Image.Image, int]:
+def _pair(item: Any) -> "tuple[Image.Image, int]":
+    from PIL import Image
+
     image, label = item if isinstance(item, tuple | list) else (item, NO_LABEL)
     image = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
     given = [NO_LABEL] if label is None else np.ravel(label)
@@ -186,13 +191,29 @@ def _pair(item: Any) -> tuple[Image.Image, int]:
     return image.convert("RGB"), int(given[0]) if len(given) == 1 else NO_LABEL
 
 
-def _append(file: h5py.File, model: ImageTextEncoder, batch: _Batch, split: str) -> None:
+def _append(file: h5py.File, model: Encoder, batch: _Batch, split: str) -> None:
     pixels = np.stack([model.preprocess(image) for image in batch.images])
     encoded = model.encode_images(pixels, tokens=TOKENS in file)
     append_batch(
         file,
-        image_feats=unit_rows(encoded.pooled),
+        image_feats=_directions(encoded.pooled, split),
         image_token_feats=encoded.tokens,
         split_names=split,
         labels=batch.labels,
     )
+
+
+def _directions(features: Array, split: str) -> Array:
+    """Return `features` of unit norm; raises RecipeError for one that has no direction.
+
+    Such a one has no cosine: it must not be kept as if it had.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    bad = np.flatnonzero(~(lengths[:, 0] > 0) | ~np.isfinite(lengths[:, 0]))
+    if bad.size:
+        raise RecipeError(
+            f"{bad.size} of {len(features)} features that the model gave of split {split!r} have "
+            "no direction (length 0 or not finite). Another precision, such as fp32, usually cures "
+            "it. Nothing of this batch was written."
+        )
+    return np.asarray(features / lengths, np.float32)
