@@ -2,36 +2,32 @@
 
 import inspect
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from prefect import Task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.futures import PrefectFuture
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from conf.errors import FeaturemillError, Stopped, WorldError
+from conf.keys import Frozen
 from conf.models import ModelSpec
 from conf.runtime import Runtime
+from flows.parts import explain, make_all, submitter, task_runner
 from storage.drafts import Draft, Making
 from storage.hashes import Hashes
 from storage.publishing import driving
+from storage.runs import Runs
 from storage.store import Artifact, ArtifactStore
 from tasks.checkpoint import check_not_stopped, seal_into, stop_requested
 from tasks.models.load import resolve
 from tasks.progress import progress, say
 
 R = TypeVar("R")
-
-
-class PartsFailed(FeaturemillError):
-    """Some parts of an artifact could not be made; the others are sealed."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +97,12 @@ class Run:
     def __post_init__(self) -> None:
         self.name = _PRESET.get() or self.name
         self.store = ArtifactStore(self.runtime.store)
+        self._runs = Runs(self.store.path)
+        self._held = ExitStack()  # freed by `close`, or with this run when its flow has failed
+        if not PLANNER.get():
+            given = self.runtime.model_dump(mode="json")
+            recording = self._runs.recording(self.name, *_asked(), given)
+            self._record = self._held.enter_context(recording)
 
     def resolve(self, model: ModelSpec) -> ModelSpec:
         """Return `model` with its weights and library named exactly, so that a key can be made."""
@@ -180,10 +182,10 @@ class Run:
             task_runner(self.runtime) as runner,
         ):
             given = {**places, "runtime": self.runtime}
-            begin = _submitter(runner, part_task, making, inputs, given)
-            failed = _all_parts(pending, begin, window=2 * self.runtime.workers)
+            begin = submitter(runner, part_task, making, inputs, given)
+            failed = make_all(pending, begin, window=2 * self.runtime.workers)
         if failed or (stop_requested.is_set() and draft.pending()):
-            raise _explain(name, draft, failed)
+            raise explain(name, draft, failed)
         return rows
 
     def look(self, task: Task[..., R], *arguments: Any) -> R:
@@ -210,7 +212,12 @@ class Run:
         self.act(lambda: self.tables.append(table if isinstance(table, Table) else table()))
 
     def close(self) -> "Run":
-        """Leave a Prefect table of what was made and reused, and return this run."""
+        """Take down that the run has ended, leave a Prefect table of what it made, and return
+        it."""
+        if PLANNER.get():
+            return self
+        self._runs.end(self._record, [_recorded(made) for made in self.made])
+        self._held.close()
         if FlowRunContext.get():
             create_table_artifact(
                 key=f"run-{self.name.replace('_', '-')}",
@@ -218,82 +225,6 @@ class Run:
                 description=f"Artifacts of `{self.name}`, in {self.runtime.store}",
             )
         return self
-
-
-def task_runner(runtime: Runtime) -> TaskRunner[Any]:
-    """Return the runner that `runtime` names, set to make so many parts at once."""
-    return ThreadPoolTaskRunner(max_workers=runtime.workers)
-
-
-def _submitter(
-    runner: TaskRunner[Any],
-    part_task: Task[..., Any],
-    making: Making,
-    inputs: tuple[Any, ...],
-    places: Mapping[str, Any],
-) -> Callable[[str], PrefectFuture[Any]]:
-    positional = [name for name in inspect.signature(part_task.fn).parameters][: len(inputs) + 1]
-    given = dict(zip(positional, (making.recipe, *inputs), strict=True)) | dict(places)
-
-    def begin(part: str) -> PrefectFuture[Any]:
-        future: PrefectFuture[Any] = runner.submit(part_task, given | {"part": part})
-        return future
-
-    return begin
-
-
-def _all_parts(
-    pending: list[str], begin: Callable[[str], PrefectFuture[Any]], window: int
-) -> dict[str, Exception]:
-    """Make all parts, at most `window` of them handed out at once; return what failed, by part.
-
-    What the world did to one part does not keep others from being made; any other error stops at
-    once.
-    """
-    waiting, running = deque(pending), deque[tuple[str, PrefectFuture[Any]]]()
-    failed: dict[str, Exception] = {}
-    while waiting or running:
-        while waiting and len(running) < window:
-            part = waiting.popleft()
-            running.append((part, begin(part)))
-        part, future = running.popleft()
-        future.wait()
-        if problem := _problem(future):
-            failed[part] = problem
-        if stop_requested.is_set() or not all(isinstance(p, WorldError) for p in failed.values()):
-            waiting.clear()
-    return failed
-
-
-def _problem(future: PrefectFuture[Any]) -> Exception | None:
-    if future.state.is_completed():
-        return None
-    found = future.result(raise_on_failure=False)
-    told = future.state.message or f"it ended as {future.state.name}"
-    return found if isinstance(found, Exception) else RuntimeError(told)
-
-
-def _explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Exception:
-    sealed, parts = len(draft.sealed()), len(draft.part_rows)
-    kept = f"{sealed} of {parts} parts of {name} are sealed in {draft.path}"
-    real = [problem for problem in failed.values() if not isinstance(problem, Stopped)]
-    if not real:
-        return Stopped(f"Stopped. {kept}; run the same command to make the others.")
-    for problem in real:
-        if not isinstance(problem, WorldError):
-            if sealed:
-                problem.add_note(f"{kept}; they are kept, and the next run makes only the others.")
-            else:
-                draft.discard()
-            return problem
-    told = "; ".join(dict.fromkeys(str(problem).rstrip(".") for problem in real[:3]))
-    raised = PartsFailed(
-        f"{len(real)} parts of {name} could not be made: {told}. {kept}; run the same command to "
-        f"try the "
-        "others again."
-    )
-    raised.__cause__ = real[0]
-    return raised
 
 
 def _say_waiting(name: str) -> Callable[[str], None]:
@@ -306,6 +237,28 @@ def _say_waiting(name: str) -> Callable[[str], None]:
         told.append(holder)
 
     return waiting
+
+
+def _asked() -> tuple[str, dict[str, Any]]:
+    """Return the stem of the flow that runs now and its settings, where a preset could say them."""
+    context = FlowRunContext.get()
+    given = (context.parameters or {}).get("preset") if context else None
+    if context is None or context.flow is None or not isinstance(given, Frozen):
+        return "", {}
+    file = inspect.getsourcefile(context.flow.fn)
+    return Path(file or "").stem, given.model_dump(mode="json")
+
+
+def _recorded(made: Made) -> dict[str, Any]:
+    return {
+        "name": made.name,
+        "key": made.artifact.key,
+        "state": made.state,
+        "rows": made.artifact.rows,
+        "rows_made": made.rows_made,
+        "seconds": round(made.seconds, 3),
+        "note": made.note,
+    }
 
 
 def _table_row(made: Made) -> dict[str, Any]:

@@ -133,6 +133,18 @@ def exclusive(path: Path, on_wait: Callable[[str], None] | None = None) -> Itera
         os.close(descriptor)
 
 
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold the flock of `path` together with others who share it; waits for who has it alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _wait_for(descriptor: int, on_wait: Callable[[str], None] | None) -> None:
     while True:
         try:

@@ -19,6 +19,10 @@ class IncompleteArtifact(FeaturemillError):
     """Parts are missing; what was sealed is kept in the draft."""
 
 
+class StoreInUse(WorldError):
+    """A run is at work, so what it may need cannot be removed."""
+
+
 class NoSpace(WorldError):
     """The disk cannot take what a run would write."""
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from conf.errors import did_you_mean
 from conf.keys import ArtifactKey
 from storage.atomic import write_file
-from storage.errors import StoreError
+from storage.errors import StoreError, UnknownArtifact
 
 
 class Refs:
@@ -22,6 +23,16 @@ class Refs:
             for path in paths
             if not path.name.startswith(".")
         }
+
+    def remove(self, name: str) -> None:
+        """Forget `name`; the artifact stays until it is collected. Raises UnknownArtifact."""
+        known = self.all()
+        if name not in known:
+            raise UnknownArtifact(
+                f"No artifact is named {name!r}. {did_you_mean(name, known)} `featuremill tag` "
+                "lists all names."
+            )
+        self.root.joinpath(*name.split("/")).unlink()
 
     def set(self, name: str, key: ArtifactKey | str) -> None:
         """Let `name` mean the artifact `key` from now on."""

@@ -1,12 +1,15 @@
 """`featuremill ls`: what the store holds."""
 
 import argparse
+import time
+from dataclasses import asdict
 from typing import Any
 
 from conf.errors import did_you_mean
 from flows.cli import DONE, print_json, runtime_of
 from storage.catalog import Catalog, Entry
 from storage.errors import UnknownArtifact
+from storage.runs import RunRecord, Runs
 from storage.store import ArtifactStore
 
 HELP = "list the artifacts of the store, newest first, and drafts that wait to be finished"
@@ -15,6 +18,9 @@ HELP = "list the artifacts of the store, newest first, and drafts that wait to b
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the kind to list."""
     parser.add_argument("kind", nargs="?", help="list only this kind, such as image-features")
+    parser.add_argument(
+        "--runs", action="store_true", help="list runs instead, and what came of them"
+    )
 
 
 def run(given: argparse.Namespace) -> int:
@@ -22,6 +28,8 @@ def run(given: argparse.Namespace) -> int:
     from tasks.pages.tables import as_text
 
     store = ArtifactStore(runtime_of(given).store, create=False)
+    if given.runs:
+        return _list_runs(Runs(store.path), as_json=given.json)
     entries = _of_kind(given.kind, Catalog(store).entries())
     names: dict[str, list[str]] = {}
     for name, key in store.refs.all().items():
@@ -53,6 +61,35 @@ def run(given: argparse.Namespace) -> int:
 def _as_json(entry: Entry) -> dict[str, Any]:
     shown = ("key", "kind", "rows", "size_bytes", "at", "seconds")
     return {name: getattr(entry, name) for name in shown}
+
+
+def _list_runs(runs: Runs, *, as_json: bool) -> int:
+    from tasks.pages.tables import as_text
+
+    found = [(record, runs.outcome(record)) for record in runs.all()]
+    if as_json:
+        print_json([asdict(record) | {"outcome": outcome} for record, outcome in found])
+        return DONE
+    header = ("run", "began", "came to", "made", "reused", "seconds")
+    rows = [
+        (record.name, _clock(record.began), outcome, *_counts(record)) for record, outcome in found
+    ]
+    print(as_text(header, rows) if rows else "No run is on record. Try: featuremill run demo")
+    if any(outcome == "interrupted" for _, outcome in found):
+        print("To go on with the last that was interrupted: featuremill resume")
+    return DONE
+
+
+def _counts(record: RunRecord) -> tuple[str, str, str]:
+    if record.ended is None:
+        return "", "", ""
+    reused = sum(made["state"] == "Cached" for made in record.artifacts)
+    made = len(record.artifacts) - reused
+    return str(made), str(reused), f"{record.ended - record.began:.1f}"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
 def _of_kind(kind: str | None, entries: list[Entry]) -> list[Entry]:

@@ -43,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Run the flow of a preset and print what it made."""
     preset = load_preset(given.preset, given.set)
-    runtime = runtime_of(given, preset.runtime)
+    return execute(preset, runtime_of(given, preset.runtime), given)
+
+
+def execute(preset: LoadedPreset, runtime: Runtime, given: argparse.Namespace) -> int:
+    """Run `preset`, its plan told before and its result after, as the flags in `given` say."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if given.verbose else "CRITICAL")
     began = time.perf_counter()
     with first_interrupt_stops(), prefect_server():

@@ -14,7 +14,8 @@ from conf.images import Preset
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from flows.images import image_features
-from flows.run import PartsFailed, Run
+from flows.parts import PartsFailed
+from flows.run import Run
 from storage.open import open_artifact
 from storage.store import ArtifactStore
 from tasks.checkpoint import stop_requested

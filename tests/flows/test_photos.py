@@ -21,8 +21,9 @@ from conf.quality import QualitySettings
 from conf.runtime import Runtime
 from conf.sources.folder import Source
 from conf.sources.photo_batch import Source as BatchSource
+from flows.parts import PartsFailed
 from flows.photos import features_trigger, photos, process
-from flows.run import PartsFailed, Run
+from flows.run import Run
 from storage.photos.batches import BatchInvalid
 from tasks.photos.events import PREPROCESSED
 
@@ -210,7 +211,7 @@ def test_a_flat_photo_has_nulls_with_reasons_and_harms_no_other(
     batch = exported(photos(preset(folder, toy), runtime), folder)
     by_name = {os.path.basename(p["original_uri"]): p["features"] for p in batch["artifacts"]}
     missing = by_name["flat.png"].pop("missing")
-    assert set(missing) == {"sharpness", "exposure", "noise", "brisque"}
+    assert set(missing) == {"sharpness", "exposure", "noise", "sigma", "brisque"}
     assert missing["brisque"].startswith("flat")
     assert by_name["a.jpg"]["tech"]["brisque"] is not None
 
