@@ -1,0 +1,1 @@
+"""Masks and scores of detections, as arrays."""

@@ -1,0 +1,145 @@
+"""Masks of detections: from prototypes to run lengths at the size of the image, and to the grid
+that losses are taken on.
+
+Run lengths are COCO's, uncompressed: column by column, background first.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from numpy.typing import NDArray
+
+Runs = Sequence[int] | NDArray[np.int64]
+"""Lengths of runs in pixels, background first."""
+GRID_PX = 4
+"""Pixels of the square for a cell of the mask grid."""
+
+
+def grid_masks(
+    coefficients: Float32[np.ndarray, "n k"],
+    proto: Float32[np.ndarray, "k h w"],
+    boxes_px: Float32[np.ndarray, "n 4"],
+) -> Bool[np.ndarray, "n h w"]:
+    """Return masks on the grid of the prototypes, each cut to its box (n, 4) in the square.
+
+    As training cuts them: a cell belongs to a box when its lower corner does.
+    """
+    _, height, width = proto.shape
+    masks = np.zeros((len(boxes_px), height, width), dtype=np.bool_)
+    lowest = np.ceil(boxes_px / GRID_PX).astype(np.int64)
+    limits = np.array([width, height] * 2)
+    for mask, coefficient, (x1, y1, x2, y2) in zip(
+        masks, coefficients, np.clip(lowest, 0, limits), strict=True
+    ):
+        part = proto[:, y1:y2, x1:x2]
+        mask[y1:y2, x1:x2] = np.tensordot(coefficient, part, 1) > 0
+    return masks
+
+
+def image_mask(
+    coefficients: Float32[np.ndarray, " k"],
+    proto: Float32[np.ndarray, "k h w"],
+    box_px: Float32[np.ndarray, " 4"],
+    ratio: float,
+    offset_px: tuple[int, int],
+) -> tuple[Bool[np.ndarray, "rows columns"], tuple[int, int]]:
+    """Return the mask inside `box_px`, at the image's size, and the (row, column) it starts at.
+
+    `box_px` is in pixels of the image; the square holds the image scaled by `ratio`, `offset_px`
+    (left, top) from its corner. Logits are interpolated bilinearly between the centres of the
+    prototypes' cells, and a pixel is in the mask when that at its centre is positive.
+    """
+    x1, y1, x2, y2 = box_px.tolist()
+    columns, rows = _inside(x1, x2), _inside(y1, y2)
+    start = (int(rows[0]) if rows.size else 0, int(columns[0]) if columns.size else 0)
+    if not rows.size or not columns.size:
+        return np.zeros((rows.size, columns.size), dtype=np.bool_), start
+    left, top = offset_px
+    down, first_row = _weights(((rows + 0.5) * ratio + top) / GRID_PX - 0.5, proto.shape[1])
+    across, first_column = _weights(
+        ((columns + 0.5) * ratio + left) / GRID_PX - 0.5, proto.shape[2]
+    )
+    part = proto[
+        :, first_row : first_row + down.shape[1], first_column : first_column + across.shape[1]
+    ]
+    logits = np.tensordot(coefficients, part, 1)
+    return down @ logits @ across.T > 0, start
+
+
+def _inside(low_px: float, high_px: float) -> Int64[np.ndarray, " pixels"]:
+    """Return the pixels whose centres are in [low, high)."""
+    return np.arange(np.ceil(low_px - 0.5), np.ceil(high_px - 0.5)).astype(np.int64)
+
+
+def _weights(
+    places: NDArray[np.float64], cells: int
+) -> tuple[Float32[np.ndarray, "pixels used"], int]:
+    """Return what each cell of the grid adds at each of `places`, and the first cell used."""
+    places = np.clip(places, 0, cells - 1)
+    low = np.minimum(places.astype(np.int64), max(cells - 2, 0))
+    first, last = int(low[0]), min(int(low[-1]) + 1, cells - 1)
+    weights = np.zeros((len(places), last - first + 1), dtype=np.float32)
+    rows, share = np.arange(len(places)), (places - low).astype(np.float32)
+    weights[rows, low - first] = 1 - share
+    weights[rows, np.minimum(low + 1, last) - first] += share
+    return weights, first
+
+
+def encode_within(
+    part: Bool[np.ndarray, "rows columns"], start: tuple[int, int], height_px: int, width_px: int
+) -> Int64[np.ndarray, " runs"]:
+    """Return the run lengths of a mask of (height, width) that is `part` from `start` on, and
+    background elsewhere."""
+    padded = np.zeros((part.shape[1], part.shape[0] + 2), dtype=np.int8)
+    padded[:, 1:-1] = part.T
+    steps = np.diff(padded, axis=1)
+    columns, rows = np.nonzero(steps)
+    places = (columns + start[1]) * height_px + rows + start[0]
+    begins, ends = places[0::2], places[1::2]
+    # A run that reaches the bottom goes on where the next column's begins at the top.
+    joined = begins[1:] == ends[:-1]
+    begins, ends = (
+        begins[np.append(True, ~joined)[: len(begins)]],
+        ends[_before(~joined, len(ends))],
+    )
+    edges = np.stack([begins, ends], axis=1).ravel()
+    runs = np.diff(edges, prepend=0, append=height_px * width_px)
+    return runs if runs[-1] or len(runs) == 1 else runs[:-1]
+
+
+def _before(kept: Bool[np.ndarray, " joints"], count: int) -> Bool[np.ndarray, " runs"]:
+    return np.append(kept, True)[:count]
+
+
+def overlap_px(first: Runs, second: Runs) -> int:
+    """Return how many pixels two masks of one size share, of their run lengths."""
+    edges, other = np.cumsum(first, dtype=np.int64), np.cumsum(second, dtype=np.int64)
+    # How many of the second's pixels lie before each of its edges; linear in between.
+    before = np.concatenate(([0], np.cumsum(np.where(np.arange(len(second)) % 2, second, 0))))
+    covered = np.interp(edges, np.concatenate(([0], other)), before)
+    return int(covered[1::2].sum() - covered[0 : len(covered) - len(covered) % 2 : 2].sum())
+
+
+def dice(first: Runs, second: Runs) -> float:
+    """Return Dice's coefficient of two masks, from 0 to 1: twice what they share by what both have.
+
+    Two empty masks are the same: 1.
+    """
+    areas = int(np.sum(first[1::2]) + np.sum(second[1::2]))
+    return 2 * overlap_px(first, second) / areas if areas else 1.0
+
+
+def sample_runs(
+    counts: Runs,
+    height_px: int,
+    width_px: int,
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Bool[np.ndarray, "rows columns"]:
+    """Return the mask of run lengths `counts` at the pixels that hold (y, x) `places`, in pixels of
+    the image; outside of it nothing is."""
+    rows, columns = (np.floor(axis).astype(np.int64) for axis in places)
+    flat = columns[None, :] * height_px + rows[:, None]
+    found = np.searchsorted(np.cumsum(counts), flat, side="right") % 2 == 1
+    inside = ((rows >= 0) & (rows < height_px))[:, None] & ((columns >= 0) & (columns < width_px))
+    return np.asarray(found & inside, dtype=np.bool_)
