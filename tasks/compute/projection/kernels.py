@@ -126,3 +126,59 @@ def neighbour_ranks(
         _ranks(vectors_far, own, near, there[i])
         _nearest_few(vectors_far, own, near)
         _ranks(map_far, own, near, back[i])
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def components_of(row: Array, mean: Array, components: Array, scores: Array) -> float:
+    """Write where `row` lies along the components to `scores`, and return how far it is from all
+    that they can say. Sums run in one order: a row alone gives the same bits as among others."""
+    whole = 0.0
+    for at in range(row.shape[0]):
+        step = np.float64(row[at]) - np.float64(mean[at])
+        whole += step * step
+    kept = 0.0
+    for c in range(components.shape[0]):
+        total = 0.0
+        for at in range(row.shape[0]):
+            total += (np.float64(row[at]) - np.float64(mean[at])) * np.float64(components[c, at])
+        scores[c] = total
+        kept += total * total
+    return max(whole - kept, 0.0) ** 0.5
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def _middle(coords: Array, near: Array, weights: Array) -> Array:
+    """Return the weighted geometric median of the points `near`, by Weiszfeld's iteration."""
+    place = np.zeros(2)
+    for k in range(near.shape[0]):
+        place += weights[k] * coords[near[k]]
+    place /= weights.sum()
+    for _ in range(100):
+        total, pulled = 0.0, np.zeros(2)
+        for k in range(near.shape[0]):
+            far = np.sqrt(_squared(place, coords[near[k]]))
+            pull = weights[k] / max(far, 1e-9)
+            total += pull
+            pulled += pull * coords[near[k]]
+        place = pulled / total
+    return place
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def place_rows(
+    scores: Array, residuals: Array, reference: Array, coords: Array, placed: Array, strange: Array
+) -> None:
+    """Write the place of each row to `placed` (n, 2), and its squared distances to the k nearest
+    of the reference to `strange` (n, k), what components cannot say of it included."""
+    count, wanted = scores.shape[0], strange.shape[1]
+    far, near = np.empty(reference.shape[0]), np.empty(wanted, np.int64)
+    for i in range(count):
+        for j in range(far.shape[0]):
+            far[j] = _squared(scores[i], reference[j])
+        _nearest_few(far, -1, near)
+        strange[i] = far[near] + residuals[i] * residuals[i]
+        floor = max(far[near[-1]] * 1e-9, 1e-30)
+        placed[i] = _middle(coords, near, 1.0 / np.maximum(far[near], floor))

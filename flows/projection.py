@@ -1,0 +1,298 @@
+"""Maps: vectors, their components and neighbours, coordinates, how far to believe them, a page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from prefect import flow
+
+from conf.dataset import SourceSpec
+from conf.errors import RecipeError
+from conf.images import Preset as ImagePreset
+from conf.keys import ArtifactKey
+from conf.load import load_preset
+from conf.projection import (
+    METHODS,
+    ExtensionRecipe,
+    GraphRecipe,
+    MapRecipe,
+    Method,
+    PageRecipe,
+    PcaRecipe,
+    Preset,
+    TrustRecipe,
+    VectorSource,
+)
+from conf.runtime import Runtime
+from flows.images import make_encoded
+from flows.run import Run, Table
+from storage.drafts import Making
+from storage.hashes import Hashes
+from storage.projection import MapFiles
+from storage.projection.outputs import output_paths, refuse_existing, write_outputs
+from storage.projection.pictures import pictures_key
+from storage.store import Artifact
+from tasks.compute.projection.embed import neighbours_wanted
+from tasks.compute.projection.trust import TrustSummary
+from tasks.models.identity import installed
+from tasks.projection.making import (
+    extend_map,
+    judge_map,
+    make_components,
+    make_graph,
+    make_map,
+    map_inputs,
+    trust_inputs,
+)
+from tasks.projection.page import make_page, page_inputs
+from tasks.projection.vectors import names_key, read_names, vectors_key
+
+_PACKAGES = {
+    "umap": ("umap-learn", "maps"),
+    "tsne": ("openTSNE", "maps"),
+    "pacmap": ("pacmap", "pacmap"),
+    "localmap": ("pacmap", "pacmap"),
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What maps are made of."""
+
+    source: VectorSource
+    vectors: ArtifactKey
+    names: ArtifactKey
+    images: SourceSpec | None = None
+
+
+class Older(NamedTuple):
+    """A map that others are made of, and how it was made."""
+
+    coordinates: Artifact
+    """As it was named: an extension perhaps."""
+    base: Artifact
+    """The map that an extension was placed on; else the same."""
+    pca: Artifact
+    recipe: MapRecipe
+    components: PcaRecipe
+
+
+@flow(name="projection")
+def projection(preset: Preset, runtime: Runtime | None = None) -> Run:
+    """Make the maps of `preset`, judge them, and render their pages."""
+    run = Run("projection", runtime or Runtime())
+    make_maps(run, preset)
+    return run.close()
+
+
+def make_maps(run: Run, preset: Preset, prefix: str = "") -> list[Artifact]:
+    """Return the coordinates of the maps that `preset` asks for, each with trust and page."""
+    older = _older(run, preset)
+    methods = (older.recipe.settings,) if older else preset.map.methods
+    folder = _output_folder(preset)
+    if folder and not preset.overwrite:
+        refuse_existing(folder, preset.out_prefix, [one.method for one in methods])
+    for settings in methods:
+        _library(settings)  # a missing package is told before anything is made
+    given = _given(run, preset, prefix)
+    if older and preset.growth and preset.growth.how == "extend":
+        return [_extend(run, preset, given, older, prefix)]
+    return [_map(run, preset, given, settings, older, prefix) for settings in methods]
+
+
+def _given(run: Run, preset: Preset, prefix: str) -> Given:
+    if preset.source and preset.model:
+        settings = ImagePreset(source=preset.source, model=preset.model)
+        ledger, features = make_encoded(run, settings, prefix)
+        source = VectorSource(artifact=features.key)
+        return Given(source, run.store.key_of(features), ledger.recipe.key(), preset.source)
+    if preset.vectors is None:
+        raise RecipeError("no vectors are named: set vectors.path or vectors.artifact.")
+    source, vectors = preset.vectors, vectors_key(preset.vectors, run.runtime)
+    if source.artifact:
+        source = source.model_copy(update={"artifact": str(vectors)})
+    return Given(source, vectors, names_key(source, vectors, run.runtime))
+
+
+def _output_folder(preset: Preset) -> Path | None:
+    """Return the folder that outputs go to beside the store: that of the vectors, unless told."""
+    if preset.out or preset.vectors is None or preset.vectors.path is None:
+        return preset.out
+    path = preset.vectors.path
+    return path if path.is_dir() else path.parent
+
+
+def _older(run: Run, preset: Preset) -> Older | None:
+    """Return the map that this one grows from."""
+    if preset.growth is None:
+        return None
+    named = run.store.resolve(preset.growth.parent)
+    if named.kind not in (MapRecipe.kind, ExtensionRecipe.kind):
+        raise RecipeError(
+            f"{named.key} is no map. An older map is named by its coordinates: `featuremill ls "
+            f"{MapRecipe.kind}` lists them."
+        )
+    base = named
+    if named.kind == ExtensionRecipe.kind:
+        base = run.store.resolve(run.store.manifest(named.key).inputs["parent"])
+    manifest = run.store.manifest(base.key)
+    pca = run.store.resolve(manifest.inputs["pca"])
+    components = PcaRecipe.model_validate(run.store.manifest(pca.key).recipe)
+    return Older(named, base, pca, MapRecipe.model_validate(manifest.recipe), components)
+
+
+def _library(settings: Method) -> str | None:
+    package = _PACKAGES.get(settings.method)
+    return installed([package[0]], extra=package[1]) if package else None
+
+
+def _map(
+    run: Run, preset: Preset, given: Given, settings: Method, older: Older | None, prefix: str
+) -> Artifact:
+    wanted = older.components if older else PcaRecipe(dims=preset.map.pca_dim, unit=preset.map.unit)
+    pca = run.make(
+        f"{prefix}components", Making(wanted, {"vectors": given.vectors}, ("components",)),
+        make_components, given.vectors, source=given.source,
+    )  # fmt: skip
+    graph = _graph(run, given, pca, settings, f"{prefix}{settings.method}-graph")
+    parent = older.coordinates if older else None
+    recipe = MapRecipe(settings=settings, library=_library(settings), seed=preset.map.seed)
+    inputs = map_inputs(run.store, pca, graph, parent)
+
+    def drawn(seed: int, name: str) -> Artifact:
+        seeded = recipe.model_copy(update={"seed": recipe.seed + seed})
+        return run.make(name, Making(seeded, inputs, ("map",)), make_map, pca, graph, parent)
+
+    coordinates = drawn(0, f"{prefix}{settings.method}")
+    seeds = range(1, 1 if settings.method == "pca" or older else preset.trust.seeds)
+    others = tuple(drawn(seed, f"{prefix}{settings.method}-seed-{seed}") for seed in seeds)
+    _finish(run, preset, given, coordinates, others, settings.method, wanted.unit, prefix)
+    return coordinates
+
+
+def _graph(run: Run, given: Given, pca: Artifact, settings: Method, name: str) -> Artifact | None:
+    wanted = neighbours_wanted(settings.method, settings)
+    if not wanted:
+        return None
+    recipe = GraphRecipe(neighbours=wanted)
+    making = Making(recipe, {"pca": run.store.key_of(pca)}, ("graph",))
+    return run.make(name, making, make_graph, given.vectors, pca, source=given.source)
+
+
+def _extend(run: Run, preset: Preset, given: Given, older: Older, prefix: str) -> Artifact:
+    base, unit = older.base, older.components.unit
+    keys = {"parent": run.store.key_of(base), "pca": run.store.key_of(older.pca)}
+    making = Making(ExtensionRecipe(), {"vectors": given.vectors, **keys}, ("map",))
+    method = older.recipe.settings.method
+    coordinates = run.make(
+        f"{prefix}{method}-extended", making, extend_map, given.vectors, base, older.pca,
+        source=given.source, unit=unit,
+    )  # fmt: skip
+    _finish(run, preset, given, coordinates, (), method, unit, prefix)
+    return coordinates
+
+
+def _finish(
+    run: Run,
+    preset: Preset,
+    given: Given,
+    coordinates: Artifact,
+    others: tuple[Artifact, ...],
+    method: str,
+    unit: bool,
+    prefix: str,
+) -> None:
+    """Judge a map, render its page, write what goes beside the vectors, and show the figures."""
+    judging = TrustRecipe(
+        neighbours=preset.trust.neighbours, anchors=preset.trust.anchors, unit=unit
+    )
+    inputs = trust_inputs(run.store, given.vectors, coordinates, others)
+    trust = run.make(
+        f"{prefix}{method}-trust", Making(judging, inputs, ("trust",)),
+        judge_map, given.vectors, coordinates, others, source=given.source,
+    )  # fmt: skip
+    page = _page(run, preset, given, coordinates, trust, method, unit, prefix)
+    folder = _output_folder(preset)
+    if folder:
+        run.act(lambda: _write(run, coordinates, page, folder, preset.out_prefix, method))
+    run.show(lambda: _figures(run, method, trust, page, folder, preset.out_prefix))
+
+
+def _page(
+    run: Run,
+    preset: Preset,
+    given: Given,
+    coordinates: Artifact,
+    trust: Artifact,
+    method: str,
+    unit: bool,
+    prefix: str,
+) -> Artifact:
+    graph = GraphRecipe(neighbours=preset.page.nearest, space="vectors", unit=unit)
+    nearest = run.make(
+        f"{prefix}nearest", Making(graph, {"vectors": given.vectors}, ("graph",)),
+        make_graph, given.vectors, None, source=given.source,
+    )  # fmt: skip
+    keys = {"vectors": given.vectors, "names": given.names, **_pictures(run, given)}
+    title = preset.page.title or _title(given, run.name)
+    recipe = PageRecipe(title=title, atlas_limit_bytes=preset.page.atlas_limit_bytes)
+    making = Making(recipe, page_inputs(run.store, keys, coordinates, trust, nearest), ("page",))
+    return run.make(
+        f"{prefix}{method}-page", making, make_page, keys, coordinates, trust, nearest,
+        source=given.source, unit=unit, images=given.images,
+    )  # fmt: skip
+
+
+def _pictures(run: Run, given: Given) -> dict[str, ArtifactKey]:
+    if given.source.images is None or given.source.path is None:
+        return {}
+    names = read_names(given.source, given.vectors, given.names, run.runtime).ids
+    with Hashes(run.runtime.store / "hashes.sqlite") as hashes:
+        key = pictures_key(given.source.images, names, run.runtime.roots, hashes)
+    return {"pictures": key}
+
+
+def _title(given: Given, name: str) -> str:
+    """Return what the map is of: the last words of the vectors' path, else the run's name."""
+    path = given.source.path
+    if path is None:
+        return name
+    return "/".join(path.parts[-3:]) if path.is_dir() else path.name
+
+
+def _write(
+    run: Run, coordinates: Artifact, page: Artifact, folder: Path, prefix: str, method: str
+) -> None:
+    drawn, rendered = MapFiles(run.store, coordinates), MapFiles(run.store, page)
+    write_outputs(drawn, rendered, folder, prefix, method)
+
+
+def _figures(
+    run: Run, method: str, trust: Artifact, page: Artifact, folder: Path | None, prefix: str
+) -> Table:
+    facts = MapFiles(run.store, trust).facts
+    where = (
+        output_paths(folder, prefix, method)[1]
+        if folder
+        else (MapFiles(run.store, page).folder / "page.html")
+    )
+    rows: Sequence[tuple[str, ...]] = [("judged", str(facts.get("reason")))]
+    if "trustworthiness" in facts:
+        rows = list(TrustSummary.from_json(facts).shown().items())
+    return Table(f"Map by {method}: {where}", ("figure", "value"), rows)
+
+
+def settings_of(method: str, **changes: object) -> Method:
+    """Return the settings of `method` with `changes`, as the command line names them."""
+    found: Method = METHODS[method](**changes)  # type: ignore[index,assignment]
+    return found
+
+
+def demo_step(run: Run) -> None:
+    """Map the handwritten digits."""
+    preset = load_preset("digits_map").settings
+    make_maps(run, Preset.model_validate(preset), "digit-")
+
+
+FLOW = projection

@@ -1,0 +1,36 @@
+"""PaCMAP by its authors' package. Wang, Huang, Rudin & Shaposhnik (2021)."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from tasks.compute.projection.embed import Embedding, Scene
+
+
+def embed(scene: Scene, settings: Any) -> Embedding:
+    """Return the PaCMAP map; the package finds its own scaled neighbours."""
+    from pacmap import PaCMAP
+
+    return fit(PaCMAP, scene, settings)
+
+
+def fit(model: Any, scene: Scene, settings: Any, **more: Any) -> Embedding:
+    """Return the map by a class of the package pacmap."""
+    logger = logging.getLogger("pacmap")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns of the seed that it was given
+    try:
+        made = model(
+            n_neighbors=settings.neighbours,
+            MN_ratio=settings.mid_near_ratio,
+            FP_ratio=settings.further_ratio,
+            random_state=scene.seed,
+            apply_pca=False,
+            **more,
+        )
+        start = "pca" if scene.start is None else scene.start.astype(np.float32)
+        drawn = made.fit_transform(scene.points.astype(np.float32), init=start)
+    finally:
+        logger.setLevel(level)
+    return Embedding(np.asarray(drawn, dtype=np.float32))

@@ -1,0 +1,1 @@
+"""Maps: tasks that make components, graphs, coordinates, trust and pages."""

@@ -1,0 +1,196 @@
+"""The page of a map: names, colours, neighbours and pictures put together, and rendered."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from conf.dataset import SourceSpec
+from conf.errors import WorldError
+from conf.keys import ArtifactKey
+from conf.projection import PageRecipe, VectorSource
+from conf.runtime import Runtime
+from storage.projection.maps import PAGE, POINTS, MapFiles, write_text
+from storage.projection.names import RowNames
+from storage.projection.pictures import read_picture
+from storage.store import Artifact, ArtifactStore
+from tasks.checkpoint import check_not_stopped, part_task
+from tasks.compute.projection.clusters import clusters
+from tasks.compute.projection.trust import TrustSummary
+from tasks.dataset import open_contents
+from tasks.pages.maps.page import render_map
+from tasks.pages.maps.view import Categories, Column, MapView, Numbers, Thumbnails
+from tasks.projection.vectors import read_names, usable_vectors
+
+Array = np.ndarray[Any, Any]
+
+_THUMBNAIL_PX = 96
+_MOST_WORDS = 2000
+"""Different values that a column to colour by may have."""
+
+
+def page_inputs(
+    store: ArtifactStore,
+    keys: Mapping[str, ArtifactKey],
+    *artifacts: Artifact,
+) -> dict[str, ArtifactKey]:
+    """Return the inputs of a page: keys of what is no artifact, and coordinates, trust, nearest."""
+    made = zip(("coordinates", "trust", "nearest"), artifacts, strict=True)
+    return dict(keys) | {name: store.key_of(artifact) for name, artifact in made}
+
+
+@part_task
+def make_page(
+    recipe: PageRecipe,
+    keys: Mapping[str, ArtifactKey],
+    coordinates: Artifact,
+    trust: Artifact,
+    nearest: Artifact,
+    *,
+    source: VectorSource,
+    unit: bool,
+    images: SourceSpec | None,
+    part: str,
+    runtime: Runtime,
+) -> int:
+    """Seal the page of a map, and return how many points it shows.
+
+    `keys` are those of `vectors`, `names` and, where files are shown, `pictures`; `images` says
+    where the pictures of a dataset are read.
+    """
+    check_not_stopped()
+    store = ArtifactStore(runtime.store)
+    draft = store.open_draft(recipe.key(**page_inputs(store, keys, coordinates, trust, nearest)))
+    vectors, named = keys["vectors"], keys["names"]
+    drawn, judged = MapFiles(store, coordinates), MapFiles(store, trust)
+    names = read_names(source, vectors, named, runtime)
+    points, _ = usable_vectors(source, vectors, runtime, unit=unit)
+    near, far = _nearest(MapFiles(store, nearest), drawn.usable, len(names.ids))
+    told = judged.facts
+    view = MapView(
+        title=recipe.title,
+        method=drawn.facts["method"],
+        coords=np.asarray(drawn.coords),
+        ids=names.ids,
+        columns=_columns(names, drawn, judged, points),
+        neighbours=near,
+        distances=far,
+        trust=TrustSummary.from_json(told) if "trustworthiness" in told else None,
+        point_trust=_trust_of(judged),
+        thumbnails=_thumbnails(names, keys, source, images, runtime),
+        order_proven=names.order_proven,
+        notes=(
+            *names.notes,
+            *drawn.notes,
+            *_told(drawn.facts),
+            *filter(None, [told.get("reason")]),
+        ),
+    )
+    page = render_map(view, atlas_limit_bytes=recipe.atlas_limit_bytes)
+    with draft.write_part(part) as writer:
+        write_text(writer, PAGE, page)
+    return len(drawn.usable)
+
+
+def _told(facts: Mapping[str, Any]) -> list[str]:
+    if moved := facts.get("moves"):
+        return [
+            f"Drawn again from an older map: its {moved['points']:,} points moved by "
+            f"{moved['median']:.3f} (median) and {moved['p95']:.3f} (95 %) of the map's radius, "
+            "once turned and scaled onto it."
+        ]
+    if "placed" in facts:
+        return [
+            f"{facts['placed']:,} new rows were placed on a map of {facts['kept']:,} that did not "
+            f"move; {facts['strange']:,} of them are less like the old rows than 99 % of those."
+        ]
+    return []
+
+
+def _nearest(graph: MapFiles, usable: Array, count: int) -> tuple[Array, Array]:
+    places = np.full((count, graph.array("neighbours").shape[1]), -1, np.int32)
+    distances = np.full(places.shape, np.nan, np.float32)
+    places[usable] = usable[graph.array("neighbours")]
+    distances[usable] = graph.array("distances")
+    return places, distances
+
+
+def _trust_of(judged: MapFiles) -> Array | None:
+    points = judged.table(POINTS)
+    if "trustworthiness" not in points:
+        return None
+    return np.asarray(points["trustworthiness"].to_numpy(np.float32, na_value=np.nan))
+
+
+def _columns(
+    names: RowNames, drawn: MapFiles, judged: MapFiles, points: Array
+) -> dict[str, Column]:
+    told: dict[str, Column] = {
+        name: categories(values)
+        for name, values in names.texts.items()
+        if len(set(values) - {None}) <= _MOST_WORDS and any(values)
+    }
+    told |= {name: Numbers(np.asarray(values)) for name, values in names.numbers.items()}
+    if "is_new" in drawn.rows:
+        told["row"] = categories(["new" if new else "old" for new in drawn.rows["is_new"]])
+        told["in distribution"] = Numbers(drawn.rows["in_distribution"].to_numpy(np.float32))
+    figures = judged.table(POINTS)
+    for column, name in (("continuity", "continuity"), ("recall", "recall"), ("shift", "shift")):
+        if column in figures:
+            told[name] = Numbers(figures[column].to_numpy(np.float32, na_value=np.nan))
+    if "cluster" not in told and len(points) > 1:
+        labels = told.get("label")
+        wanted = len(labels.names) if isinstance(labels, Categories) else 10
+        found = clusters(points, min(wanted, 50))
+        codes = np.full(len(names.ids), -1, np.int32)
+        codes[drawn.usable] = found
+        words = tuple(f"cluster {number + 1}" for number in range(int(found.max()) + 1))
+        told["cluster"] = Categories(words, codes)
+    return told
+
+
+def categories(values: Sequence[str | None]) -> Categories:
+    """Return `values` as names, sorted, and their places."""
+    names = sorted({value for value in values if value is not None}, key=_natural)
+    place = {name: at for at, name in enumerate(names)}
+    codes = [-1 if value is None else place[value] for value in values]
+    return Categories(tuple(names), np.array(codes, np.int32))
+
+
+def _natural(word: str) -> tuple[int, float, str]:
+    return (0, float(word), word) if word.isdecimal() and len(word) < 16 else (1, 0.0, word)
+
+
+def _thumbnails(
+    names: RowNames,
+    keys: Mapping[str, ArtifactKey],
+    source: VectorSource,
+    images: SourceSpec | None,
+    runtime: Runtime,
+) -> Thumbnails | None:
+    if source.images is not None and source.path is not None:
+        folder = source.images
+        return lambda row: _jpeg(lambda: read_picture(folder, names.ids[row], runtime.roots))
+    store, dataset = ArtifactStore(runtime.store), keys["names"]
+    contents = names.contents
+    if images is None or contents is None or dataset.kind != "dataset":
+        return None
+    found = store.find(dataset)
+    if found is None:
+        return None
+    reader = open_contents(found, images, runtime)
+    return lambda row: _jpeg(lambda: reader.image(str(contents[row])))
+
+
+def _jpeg(read: Any) -> bytes | None:
+    try:
+        image = read()
+    except WorldError:  # a picture that is gone is not shown; the map is of its vector
+        return None
+    if image is None:
+        return None
+    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    data = BytesIO()
+    image.save(data, "JPEG", quality=85)
+    return data.getvalue()
