@@ -57,11 +57,29 @@ const layout = {
   autosize: true, dragmode: "pan", hovermode: "closest", hoverdistance: 14, showlegend: false,
   margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)",
   plot_bgcolor: "rgba(0,0,0,0)", uirevision: "kept", selectionrevision: "kept",
-  xaxis: { ...bare, ...told.range.x }, yaxis: { ...bare, scaleanchor: "x", ...told.range.y },
+  xaxis: { ...bare }, yaxis: { ...bare },
   newselection: { line: { color: dark ? "#fff" : "#000", dash: "dot", width: 1.5 } },
 };
-const settings = { displayModeBar: false, doubleClick: "reset", responsive: true,
-  scrollZoom: true };
+const settings = { displayModeBar: false, doubleClick: false, scrollZoom: true };
+
+/** Return ranges as wide as asked for at least, a unit as long across as up: distances are true.
+ * Plotly's own `scaleanchor` would draw everything anew after every step of the wheel. */
+function ranges([left, right], [low, high]) {
+  const { clientWidth: across, clientHeight: up } = chart;
+  const unit = Math.max((right - left) / across, (high - low) / up);
+  const spread = (from, to, pixels) =>
+    [(from + to - unit * pixels) / 2, (from + to + unit * pixels) / 2];
+  return { "xaxis.range": spread(left, right, across), "yaxis.range": spread(low, high, up) };
+}
+
+const wholeMap = () => ranges(told.range.x, told.range.y);
+
+/** Show another part of the map. */
+function look(view) {
+  layout.xaxis.range = view["xaxis.range"];
+  layout.yaxis.range = view["yaxis.range"];
+  return Plotly.relayout(chart, view);
+}
 
 /** Draw what is shown in the present colours. */
 function draw() {
@@ -124,8 +142,7 @@ function centre(point) {
   const x = coords[2 * point], y = coords[2 * point + 1];
   if (Number.isNaN(x)) return;
   const half = (told.extent || 1) / 10;
-  Plotly.relayout(chart, { "xaxis.range": [x - half, x + half],
-    "yaxis.range": [y - half, y + half] });
+  look(ranges([x - half, x + half], [y - half, y + half]));
 }
 
 /** Return whether a place lies in a closed polygon, by counting crossings. */

@@ -89,8 +89,8 @@ def _column(name: str, column: Column) -> dict[str, Any]:
     by_count = np.argsort(-counts, kind="stable")
     used = int((counts > 0).sum())
     listed = by_count[:used] if used > _LISTED_AS_NAMED else np.flatnonzero(counts)
-    coloured = listed[:MOST]
-    own = dict(zip(coloured.tolist(), class_colours(len(coloured)), strict=True))
+    colours = class_colours(len(listed))
+    own = {code: colours[at % MOST] for at, code in enumerate(listed.tolist())}
     return {
         "name": name, "names": column.names, "counts": counts.tolist(), "listed": listed.tolist(),
         "colours": [own.get(code) for code in range(len(column.names))],
@@ -108,12 +108,13 @@ def _marker(points: int) -> dict[str, float]:
 
 def _range(placed: "np.ndarray[Any, Any]") -> dict[str, Any]:
     if not len(placed):
-        return {"range": {"x": {"range": [-1, 1]}, "y": {"range": [-1, 1]}}, "extent": 1.0}
+        return {"range": {"x": [-1, 1], "y": [-1, 1]}, "extent": 2.0}
     low, high = placed.min(axis=0).astype(float), placed.max(axis=0).astype(float)
     extent = float((high - low).max()) or 1.0
     pad = 0.05 * extent
     spans = [[float(low[at] - pad), float(high[at] + pad)] for at in (0, 1)]
-    return {"range": {"x": {"range": spans[0]}, "y": {"range": spans[1]}}, "extent": extent}
+    spans[1][1] += 1.5 * pad  # the buttons stand above the points, not on them
+    return {"range": {"x": spans[0], "y": spans[1]}, "extent": extent}
 
 
 def _unplaced(view: MapView) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 _FIRST = ("#3266ad", "#e8772e", "#2f9e5b", "#d1495b", "#8e5bb5", "#17a2b0", "#c99a06", "#d468a8",
-          "#8a5a3b", "#6b8e23")  # fmt: skip
+          "#8a5a3b", "#86a8e0")  # fmt: skip
 _LIGHTNESS = (0.48, 0.57, 0.66, 0.75)
 _CHROMA = (0.07, 0.12, 0.17, 0.22)
 _HUES = 48

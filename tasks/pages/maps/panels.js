@@ -225,6 +225,14 @@ function recolour() {
   return draw();
 }
 
+/** Keep what is seen in the middle, and distances true, when the window changes. */
+function resize() {
+  const { width, height, xaxis, yaxis } = chart._fullLayout;
+  if (width === chart.clientWidth && height === chart.clientHeight) return;
+  look({ width: chart.clientWidth, height: chart.clientHeight,
+    ...ranges(xaxis.range, yaxis.range) });
+}
+
 let waiting = 0;
 byId("colour").addEventListener("change", recolour);
 word.addEventListener("input", () => {
@@ -233,8 +241,7 @@ word.addEventListener("input", () => {
 });
 for (const tool of document.querySelectorAll(".tool"))
   tool.addEventListener("click", () => drag(tool.dataset.mode));
-byId("whole").addEventListener("click", () => Plotly.relayout(chart, {
-  "xaxis.range": told.range.x.range.slice(), "yaxis.range": told.range.y.range.slice() }));
+byId("whole").addEventListener("click", () => look(wholeMap()));
 byId("save").addEventListener("click", save);
 byId("clear").addEventListener("click", clearSelection);
 byId("let-go").addEventListener("click", () => choose(null));
@@ -251,6 +258,8 @@ document.addEventListener("keydown", (event) => { if (event.key === "Escape") ch
 colouring = told.columns[Number(byId("colour").value)] ?? null;
 showLegend();
 illustrate();
+layout.xaxis.range = wholeMap()["xaxis.range"];
+layout.yaxis.range = wholeMap()["yaxis.range"];
 draw().then(() => {
   chart.on("plotly_hover", hover);
   chart.on("plotly_unhover", leave);
@@ -259,5 +268,7 @@ draw().then(() => {
   });
   chart.on("plotly_selected", select);
   chart.on("plotly_deselect", clearSelection);
+  chart.on("plotly_doubleclick", () => look(wholeMap()));
+  new ResizeObserver(resize).observe(chart);
   chart.dataset.ready = "yes";
 });
