@@ -22,6 +22,7 @@ from flows.run import Run, Table
 from storage.concepts import ConceptScores, ConceptStore
 from storage.concepts.probe import open_probe
 from storage.concepts.view import inputs_of, part_rows
+from storage.dataset.places import rooted
 from storage.drafts import Making
 from storage.images import ImageFeatures
 from storage.store import Artifact
@@ -70,8 +71,8 @@ def make_store(run: Run, preset: Preset, prefix: str = "") -> Artifact:
     made = {
         "images": len(ledger.contents),
         "random_weights": model.is_random,
-        # Where heatmaps find the pictures again; it decides nothing.
-        "source": preset.source.model_dump(mode="json"),
+        # Where heatmaps find the pictures again; it decides nothing, and names no place of ours.
+        "source": rooted(preset.source, run.runtime),
     }
     return run.make(
         f"{prefix}concepts", Making(wanted, inputs, rows), store_concepts,

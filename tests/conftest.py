@@ -113,6 +113,8 @@ def concept_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logits |= {"concept_logit_scale": 3.0, "concept_logit_bias": -9.0}
     weights |= {name: torch.tensor(value) for name, value in logits.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    origin = {"revision": "0123456789abcdef0123456789abcdef01234567"}
+    (folder / "featuremill-origin.json").write_text(json.dumps(origin))
     return folder
 
 

@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encode", action="store_true", help="search: encode --text by the model")
     parser.add_argument("--image", help="search, heatmap, explain: an image by its name or row")
     parser.add_argument("--picture", type=Path, help="heatmap: the picture's file")
+    parser.add_argument(
+        "--images-in", type=Path, help="heatmap: the source's folder, table or archive, if moved"
+    )
     parser.add_argument("--out", type=Path, help="heatmap: the PNG; of several, a folder")
     parser.add_argument("--top", type=int, default=10, help="search, explain: how many")
     parser.add_argument(
@@ -213,7 +216,7 @@ def _heatmap(given: argparse.Namespace) -> Any:
     if given.picture:
         picture = picture_from(given.picture)
     elif isinstance(store, ConceptStore):
-        picture = picture_of(store, given.image, runtime_of(given))
+        picture = picture_of(store, given.image, runtime_of(given), given.images_in)
     else:
         raise RecipeError("A file of its own knows no pictures: name the picture with --picture.")
     told = []

@@ -10,6 +10,7 @@ import h5py
 
 from conf.errors import RecipeError
 from storage.concepts.file import (
+    DEFAULT_SPLIT,
     POOLED,
     ROW_DATASETS,
     SPLIT,
@@ -57,6 +58,22 @@ def refuse_lost_features(file: h5py.File, *, tokens: bool) -> None:
             f" Restore the file{hint}, or write to another one and encode the images again. "
             "Nothing was changed."
         )
+
+
+def split_of_lost(file: h5py.File) -> str:
+    """Return the split of every row of a store whose column of splits is gone.
+
+    Raises InvalidConceptStore where `split_counts` name several: images whose split was forgotten
+    would be encoded and appended once more.
+    """
+    named = [name for name, rows in counts_of(file).items() if rows] if COUNTS in file.attrs else []
+    if len(named) > 1:
+        raise InvalidConceptStore(
+            f"{file.filename} lost {SPLIT}, and split_counts are {counts_of(file)}: which row is "
+            "of which split cannot be told. Restore the file, write to another one, or delete the "
+            f"attribute split_counts: then every row is {DEFAULT_SPLIT!r}. Nothing was changed."
+        )
+    return named[0] if named else DEFAULT_SPLIT
 
 
 def whole_rows(file: h5py.File) -> int:

@@ -40,6 +40,7 @@ from storage.concepts.whole import (
     refuse_fixed,
     refuse_lost_features,
     refuse_torn,
+    split_of_lost,
     whole_rows,
 )
 from storage.hdf5 import POOLED_CHUNK_ROWS
@@ -86,7 +87,8 @@ def init_file(
         if not is_new:
             _refuse_others(file, D, T_img, fingerprint)
             refuse_lost_features(file, tokens=T_img > 0)
-        _make_missing(file, D, T_img, token_dim or D)
+        split = DEFAULT_SPLIT if SPLIT in file else split_of_lost(file)
+        _make_missing(file, D, T_img, token_dim or D, split)
         _repair(file)
         _describe(file, D, T_img, metadata or {}, fingerprint)
         file.flush()
@@ -140,7 +142,7 @@ def check_model(file: h5py.File, fingerprint: str | None) -> None:
         )
 
 
-def _make_missing(file: h5py.File, dim: int, tokens: int, token_dim: int) -> None:
+def _make_missing(file: h5py.File, dim: int, tokens: int, token_dim: int, split: str) -> None:
     if POOLED not in file:
         _make(file, POOLED, (0, dim), np.float16, (POOLED_CHUNK_ROWS, dim), np.nan)
     if tokens and TOKENS not in file:
@@ -153,7 +155,7 @@ def _make_missing(file: h5py.File, dim: int, tokens: int, token_dim: int) -> Non
         _make(file, LABELS, (rows,), np.int64, (POOLED_CHUNK_ROWS,), NO_LABEL)
     if SPLIT not in file:
         _make(file, SPLIT, (rows,), TEXT, (POOLED_CHUNK_ROWS,), None)
-        file[SPLIT][:] = [DEFAULT_SPLIT] * rows
+        file[SPLIT][:] = [split] * rows
     file.require_group(TEMPLATES)
 
 

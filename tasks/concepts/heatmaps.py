@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from conf.dataset import parse_source
 from conf.errors import RecipeError, did_you_mean
 from conf.runtime import Runtime
 from storage.concepts import ConceptFile, ConceptStore
 from storage.concepts.file import Array
 from storage.dataset import ContentReader, open_rows, read_ledger
+from storage.dataset.places import located
 from storage.readers.pixels import Undecodable, decode
 from tasks.compute.concepts import patch_cosines
 from tasks.concepts.scoring import local_vectors, require_token_space, token_projection
@@ -115,11 +115,14 @@ def _colours(levels: Array) -> Array:
     return np.asarray(np.rint(mixed), np.uint8)
 
 
-def picture_of(store: ConceptStore, image: str, runtime: Runtime) -> Image.Image:
+def picture_of(
+    store: ConceptStore, image: str, runtime: Runtime, images_in: Path | None = None
+) -> Image.Image:
     """Return the picture of a row, from the source that the store was made of.
 
-    Raises ContentGone or ContentChanged when it is not there any more, and RecipeError when
-    nobody knows where it was.
+    It is looked for below the roots of `runtime`, or in `images_in`: the source's own folder, table
+    or archive. Raises SourceMissing, ContentGone or ContentChanged when it is not there any more,
+    and RecipeError when nobody knows where it was.
     """
     manifest = store.store.manifest(store.artifact.key)
     told = manifest.made.get("source")
@@ -127,7 +130,7 @@ def picture_of(store: ConceptStore, image: str, runtime: Runtime) -> Image.Image
         raise RecipeError(
             f"{store.name} does not say where its pictures are. Name the file with --picture."
         )
-    source = parse_source(told)
+    source = located(told, runtime, images_in)
     ledger = read_ledger(store.store.folder(manifest.inputs["dataset"]))
     rows = open_rows(source, runtime.roots)
     data = ContentReader(rows, ledger).read(store.contents[store.row_named(image)])

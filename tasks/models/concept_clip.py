@@ -44,14 +44,15 @@ if TYPE_CHECKING:
     import torch
 
 CONSENT = "FEATUREMILL_TRUST_REMOTE_CODE"
-"""Names what code may run: REPOSITORY@COMMIT, several separated by commas."""
+"""Names what code may run: REPOSITORY@COMMIT, or local-dir:NAME@SHA256 of its code; several
+separated by commas."""
 CONTEXT = 77
 _TEXT_BATCH = 64
 _DEFAULT = "JerrryNie/ConceptCLIP"
 _LOCAL = "local-dir:"
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _DECIDING = ("*.py", "*.json", "*.txt")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_PIN = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class ConceptClipEncoder:
@@ -169,13 +170,7 @@ def identify(spec: ModelSpec, models_root: Path, sha256: Sha256 = file_sha256) -
     Raises RecipeError without a pinned commit, and WeightsMissing.
     """
     folder, weights = _find(spec, models_root)
-    code = {
-        path.name: sha256(path)
-        for pattern in _DECIDING
-        for path in sorted(folder.glob(pattern))
-        if path.name != ORIGIN_NAME
-    }
-    own = f"config:{sha256_of(code)[:16]}"
+    own = f"config:{code_sha256(folder, sha256)[:16]}"
     if spec.preprocessing not in ("native", own):
         raise RecipeError(
             f"The recipe asks for code and configuration {spec.preprocessing!r} of {title(spec)}; "
@@ -183,6 +178,13 @@ def identify(spec: ModelSpec, models_root: Path, sha256: Sha256 = file_sha256) -
         )
     library = installed(["transformers"])
     return settled(spec, sha256=sha256(weights), library=library, preprocessing=own)
+
+
+def code_sha256(folder: Path, sha256: Sha256 = file_sha256) -> str:
+    """Return the sha256, in hex, over the code and configuration in `folder`: all but weights."""
+    found = {path for pattern in _DECIDING for path in folder.rglob(pattern)}
+    named = {path.relative_to(folder).as_posix(): path for path in found}
+    return sha256_of({name: sha256(path) for name, path in named.items() if name != ORIGIN_NAME})
 
 
 def load(spec: ModelSpec, models_root: Path, device: str) -> ConceptClipEncoder:
@@ -216,12 +218,13 @@ def _build(spec: ModelSpec, folder: Path) -> tuple[Any, Any]:
 
 
 def _require_consent(spec: ModelSpec) -> None:
-    wanted = f"{_repository(spec)}@{spec.revision}"
+    is_local = spec.weights.startswith(_LOCAL)
+    wanted = f"{spec.weights if is_local else _repository(spec)}@{spec.revision}"
     given = [one.strip() for one in os.environ.get(CONSENT, "").split(",")]
     if wanted not in given:
         raise RecipeError(
             f"{title(spec)} is code of its own repository, which would run on this machine. Read "
-            f"it, then consent to that commit and no other: {CONSENT}={wanted}"
+            f"it, then consent to what the recipe pins and to nothing else: {CONSENT}={wanted}"
         )
 
 
@@ -246,15 +249,16 @@ def _repository(spec: ModelSpec) -> str:
 
 def _find(spec: ModelSpec, models_root: Path) -> tuple[Path, Path]:
     """Return the directory of the model and its weights; raises WeightsMissing."""
-    if not _COMMIT.fullmatch(spec.revision or ""):
+    if not _PIN.fullmatch(spec.revision or ""):
         raise RecipeError(
             f"{title(spec)} runs code of its repository, so the recipe must pin the commit: "
-            f"model.revision = {spec.revision!r} is no commit of 40 hex digits. "
+            f"model.revision = {spec.revision!r} is no commit of 40 hex digits, nor the 64 of the "
+            "code of a directory of your own. "
             f"`featuremill models fetch hf-hub:{_repository(spec)} --revision COMMIT` fetches one."
         )
     folders = _folders(spec, models_root)
     for folder in folders:
-        weights = next((folder / n for n in _WEIGHTS if (folder / n).is_file()), None)
+        weights = next((folder / n for n in WEIGHTS if (folder / n).is_file()), None)
         if weights and (folder / "config.json").is_file():
             _check_origin(spec, folder)
             return folder, weights
@@ -281,14 +285,26 @@ def _folders(spec: ModelSpec, models_root: Path) -> list[Path]:
 
 
 def _check_origin(spec: ModelSpec, folder: Path) -> None:
+    """Raise RecipeError unless the code in `folder` is what the recipe pins.
+
+    The hub's cache and `models fetch` say which commit it is of. Of any other directory nobody
+    knows: there the pin is the sha256 of the code itself.
+    """
     record = folder / ORIGIN_NAME
-    if not record.is_file():  # the hub's cache names the commit; a directory of one's own is pinned
-        return  # by the checksums of its files
-    found = json.loads(record.read_text()).get("revision")
-    if found != spec.revision:
+    if folder.parent.name == "snapshots":
+        return
+    if record.is_file() and not spec.weights.startswith(_LOCAL):
+        found = json.loads(record.read_text()).get("revision")
+        if found != spec.revision:
+            raise RecipeError(
+                f"The recipe pins commit {spec.revision} of {title(spec)}, {folder} has {found}. "
+                "Fetch the pinned one, or pin the one that is there."
+            )
+    elif (own := code_sha256(folder)) != spec.revision:
         raise RecipeError(
-            f"The recipe pins commit {spec.revision} of {title(spec)}, {folder} has {found}. Fetch "
-            "the pinned one, or pin the one that is there."
+            f"{folder} is a directory of your own, and no commit says what its code is: the recipe "
+            f"pins {spec.revision}, the code has sha256 {own}. Read it, then pin that: "
+            f"--set model.revision={own}"
         )
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from conf.errors import FeaturemillError, RecipeError
 from conf.models import ModelSpec
-from tasks.models import pocket
-from tasks.models.identity import LibraryMissing, WeightsMissing
+from tasks.models import concept_clip, pocket
+from tasks.models.identity import LibraryMissing, WeightsMissing, title
 from tasks.models.open_clip_files import (
+    CONFIG_NAME,
     ORIGIN_NAME,
     WEIGHTS_NAMES,
     Found,
@@ -29,6 +30,8 @@ SUGGESTED = (
     "ViT-B-32/laion2b_s34b_b79k",
 )
 """Models worth fetching first: a good one, a better one, a small one."""
+CONCEPT_CLIP = "hf-hub:JerrryNie/ConceptCLIP"
+"""Gated, and code of its own repository: it is fetched at a commit that the user has read."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ def list_models(models_root: Path) -> list[ModelRow]:
     """Return what is here (the pocket encoder, all of the models root) and what is suggested."""
     found = [_folder_row(folder) for folder in _folders(models_root)]
     known = {row.name for row in found}
-    suggested = (_suggested_row(name, models_root) for name in SUGGESTED if name not in known)
+    suggested = [_suggested_row(name, models_root) for name in SUGGESTED if name not in known]
+    if CONCEPT_CLIP not in known:
+        suggested.append(_missing_concept_clip(models_root))
     return [_pocket_row(), *found, *suggested]
 
 
@@ -187,19 +192,44 @@ def _folders(models_root: Path) -> list[Path]:
 def _folder_row(folder: Path) -> ModelRow:
     record = folder / ORIGIN_NAME
     origin = json.loads(record.read_text()) if record.is_file() else {}
-    spec = ModelSpec(family="open_clip", weights=f"local-dir:{folder.name}", precision="fp32")
+    spec = ModelSpec(family=_family(folder), weights=f"local-dir:{folder.name}", precision="fp32")
     try:
         weights = _weights_of(spec, folder, origin.get("weights"))
     except FeaturemillError as error:
-        return ModelRow(spec.weights, spec.family, False, folder, None, None, str(error))
+        name = origin.get("name", spec.weights)
+        return ModelRow(name, spec.family, False, folder, None, None, str(error))
     size_bytes = weights.stat().st_size
     name, revision = origin.get("name", spec.weights), origin.get("revision")
     return ModelRow(name, spec.family, True, weights, size_bytes, revision, "")
 
 
+def _family(folder: Path) -> str:
+    """Return the adapter that reads a directory: code of a repository is concept_clip's."""
+    config = folder / "config.json"
+    if (folder / CONFIG_NAME).is_file() or not config.is_file():
+        return "open_clip"
+    try:
+        said = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError:
+        return "open_clip"
+    return "concept_clip" if isinstance(said, dict) and "auto_map" in said else "open_clip"
+
+
+def _missing_concept_clip(models_root: Path) -> ModelRow:
+    folder = home(CONCEPT_CLIP, "default", models_root)
+    remedy = f"featuremill models fetch {CONCEPT_CLIP} --revision COMMIT"
+    return ModelRow(CONCEPT_CLIP, "concept_clip", False, folder, None, None, remedy)
+
+
 def _weights_of(spec: ModelSpec, folder: Path, file: str | None) -> Path:
     if file and (folder / file).is_file():
         return folder / file
+    if spec.family != "open_clip":
+        names = concept_clip.WEIGHTS
+        if path := next((folder / name for name in names if (folder / name).is_file()), None):
+            return path
+        remedy = f"Fetch them with `featuremill models fetch {CONCEPT_CLIP} --revision COMMIT`."
+        raise WeightsMissing(title(spec), [folder / name for name in names], remedy)
     found: Found = find_files(spec, folder.parent)
     assert found.weights is not None  # a directory is never random
     return found.weights

@@ -29,6 +29,9 @@ from tasks.concepts.asking import (
 )
 from tasks.concepts.heatmaps import concept_heatmap, overlay, picture_of
 from tasks.concepts.scoring import local_vectors, token_projection
+from tasks.models.identity import WeightsMissing
+from tasks.models.load import resolve
+from tasks.models.weights import SUGGESTED
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 COUNTS = {"train": 48, "val": 12, "test": 12}
@@ -179,6 +182,16 @@ class TestQuestions:
         with pytest.raises(RecipeError, match=r"no concept 'Segmented'\. Did you mean 'Segm"):
             concept_heatmap(store, "0", "Segmented")
 
+    def test_what_is_published_names_no_place_of_this_machine_and_finds_moved_pictures(
+        self, run: Run, store: ConceptStore, runtime: Runtime, tmp_path: Path
+    ) -> None:
+        manifest = (store.path.parent / "manifest.json").read_text()
+        assert str(runtime.store.parent) not in manifest
+        assert json.loads(manifest)["made"]["source"]["root"] == "."
+        shutil.copy(runtime.store.parent / "bloodmnist_224.npz", tmp_path)
+        moved = picture_of(store, "test/00003", runtime, tmp_path)
+        assert moved.tobytes() == picture_of(store, "test/00003", runtime).tobytes()
+
     def test_the_command_draws_a_picture_for_each_concept(
         self, run: Run, store: ConceptStore, runtime: Runtime, tmp_path: Path
     ) -> None:
@@ -221,6 +234,16 @@ class TestQuestions:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("name", ["siglip2_concepts", "datacomp_concepts"])
+    def test_a_preset_whose_model_is_not_here_names_the_command_that_fetches_it(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+        model = Preset.model_validate(load_preset(name).settings).model
+        assert model.name in SUGGESTED
+        with pytest.raises(WeightsMissing, match=f"`featuremill models fetch {model.name}`"):
+            resolve(model, Runtime(models=tmp_path))
+
     def test_a_token_rule_without_tokens_is_refused(self, runtime: Runtime) -> None:
         with pytest.raises(RecipeError, match="scores patches, and tokens = false keeps none"):
             preset_in(runtime, "tokens=false")

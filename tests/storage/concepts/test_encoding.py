@@ -24,6 +24,7 @@ from storage.concepts import (
 )
 from storage.concepts.encoders import token_space
 from tasks.concepts.heatmaps import concept_heatmap, picture_from
+from tasks.models.concept_clip import code_sha256
 from tasks.models.load import load_encoder, resolve
 
 Split = list[tuple[Image.Image, int]]
@@ -178,12 +179,12 @@ def test_prompts_are_written_with_the_models_parameters(model: Any, tmp_path: Pa
 def test_the_tokens_of_conceptclip_are_written_with_the_place_of_the_word(
     concept_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    monkeypatch.setenv("FEATUREMILL_TRUST_REMOTE_CODE", f"JerrryNie/ConceptCLIP@{commit}")
+    weights, code = f"local-dir:{concept_clip.name}", code_sha256(concept_clip)
+    monkeypatch.setenv("FEATUREMILL_TRUST_REMOTE_CODE", f"{weights}@{code}")
     runtime = Runtime(models=concept_clip.parent, device="cpu")
     spec = ModelSpec(
-        family="concept_clip", name="JerrryNie/ConceptCLIP", revision=commit,
-        weights=f"local-dir:{concept_clip.name}", precision="fp32",
+        family="concept_clip", name="JerrryNie/ConceptCLIP", revision=code,
+        weights=weights, precision="fp32",
     )  # fmt: skip
     model = load_encoder(resolve(spec, runtime), runtime)
     words = {"concept_texts": ["segmented nucleus", "round nucleus"]}
@@ -257,7 +258,7 @@ def test_features_without_direction_are_refused_and_nothing_of_the_batch_is_writ
 ) -> None:
     path = new_file(tmp_path / "zero.h5", D=2, T_img=0)
     for direction in (0.0, np.nan, np.inf):
-        with pytest.raises(RecipeError, match="4 of 4 features .* of split 'val' have no dire"):
+        with pytest.raises(RecipeError, match=r"4 of 4 features .* of split 'val' have no dire"):
             encode_and_store_image_features(path, ForeignEncoder(direction), {"val": splits["val"]})
     assert rows_of(path)["ids"] == []
 

@@ -74,6 +74,25 @@ class TestInitFile:
             assert file[name][:].tolist() == expected
         validate_h5(plain, show=False)
 
+    def test_lost_splits_are_what_the_counts_say_where_they_name_one(self, tmp_path: Path) -> None:
+        path = tmp_path / "one.h5"
+        with init_file(path, D=8, T_img=0) as file:
+            append_batch(file, image_feats=unit(3, 8), image_token_feats=None, split_names="train")
+            del file["split"]
+        with init_file(path, D=8, T_img=0) as file:
+            assert file["split"][:].tolist() == [b"train"] * 3
+            assert json.loads(file.attrs["split_counts"]) == {"train": 3}
+
+    def test_lost_splits_that_cannot_be_told_are_not_made_up(self, plain: Path) -> None:
+        """Resuming would take the images for new ones, and append them again."""
+        with h5py.File(plain, "r+") as file:
+            del file["split"]
+        before = plain.read_bytes()
+        says = r"lost split, and split_counts are {'train': 3, 'val': 2, .*Nothing was changed"
+        with pytest.raises(InvalidConceptStore, match=says):
+            reopened(plain)
+        assert plain.read_bytes() == before
+
     @pytest.mark.parametrize("name", ["image_features", "image_token_features"])
     def test_lost_features_are_not_made_up_and_no_other_row_is_lost(
         self, plain: Path, name: str

@@ -14,7 +14,7 @@ from conf.errors import RecipeError
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from storage.concepts.encoders import HasTextTokens, logits_of, text_tokens, token_space
-from tasks.models.concept_clip import CONSENT
+from tasks.models.concept_clip import CONSENT, code_sha256
 from tasks.models.identity import WeightsMissing
 from tasks.models.load import load_encoder, resolve
 
@@ -70,9 +70,10 @@ def test_code_of_another_repository_never_runs(
     told = json.loads(config.read_text())
     told["auto_map"]["AutoModel"] = "someone/else--modeling_conceptclip.ConceptCLIP"
     config.write_text(json.dumps(told))
-    monkeypatch.setenv(CONSENT, f"JerrryNie/ConceptCLIP@{COMMIT}")
+    own = code_sha256(tmp_path / "mine")
+    monkeypatch.setenv(CONSENT, f"local-dir:mine@{own}")
     runtime = Runtime(models=tmp_path, device="cpu")
-    spec = resolve(spec_of(weights="local-dir:mine"), runtime)
+    spec = resolve(spec_of(weights="local-dir:mine", revision=own), runtime)
     with pytest.raises(RecipeError, match=r"runs code of another repository \(someone/else--"):
         load_encoder(spec, runtime)
 
@@ -83,14 +84,42 @@ def test_missing_weights_name_the_command(tmp_path: Path) -> None:
 
 
 def test_changed_code_is_another_model(tmp_path: Path, concept_clip: Path) -> None:
-    shutil.copytree(concept_clip, tmp_path / "mine")
-    runtime, spec = Runtime(models=tmp_path), spec_of(weights="local-dir:mine")
+    folder = tmp_path / "JerrryNie--ConceptCLIP"
+    shutil.copytree(concept_clip, folder)
+    runtime, spec = Runtime(models=tmp_path), spec_of()
     before = resolve(spec, runtime)
-    with (tmp_path / "mine" / "modeling_conceptclip.py").open("a") as file:
+    with (folder / "modeling_conceptclip.py").open("a") as file:
         file.write("\n# changed\n")
     assert resolve(spec, runtime).preprocessing != before.preprocessing
     with pytest.raises(RecipeError, match="asks for code and configuration"):
         resolve(before, runtime)
+
+
+@pytest.mark.parametrize("weights", ["local-dir:mine", "default"])
+def test_a_directory_of_ones_own_is_pinned_by_its_code_and_consented_to_by_name(
+    tmp_path: Path, concept_clip: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    """Consent to a commit is none to whatever lies in a directory, be it of the same name."""
+    is_local = weights != "default"
+    folder = tmp_path / ("mine" if is_local else "JerrryNie--ConceptCLIP")
+    shutil.copytree(concept_clip, folder)
+    if not is_local:
+        (folder / "featuremill-origin.json").unlink()
+    runtime, own = Runtime(models=tmp_path, device="cpu"), code_sha256(folder)
+    monkeypatch.setenv(CONSENT, f"JerrryNie/ConceptCLIP@{COMMIT}")
+    with pytest.raises(RecipeError, match=f"pins {COMMIT}, the code has sha256 {own}"):
+        resolve(spec_of(weights=weights), runtime)
+    spec = resolve(spec_of(weights=weights, revision=own), runtime)
+    named = weights if is_local else "JerrryNie/ConceptCLIP"
+    with pytest.raises(RecipeError, match=f"{CONSENT}={named}@{own}"):
+        load_encoder(spec, runtime)
+    (folder / "nested").mkdir()
+    (folder / "nested" / "more.py").write_text("")
+    monkeypatch.setenv(CONSENT, f"{named}@{own}")
+    with pytest.raises(RecipeError, match=f"pins {own}, the code has sha256"):
+        load_encoder(spec, runtime)
+    (folder / "nested" / "more.py").unlink()
+    assert load_encoder(spec, runtime).dim == 16
 
 
 def test_a_directory_outside_the_models_root_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,15 @@ import pytest
 from conf.errors import RecipeError
 from conf.models import ModelSpec
 from tasks.models.open_clip_files import find_files
-from tasks.models.weights import SUGGESTED, FetchFailed, ModelRow, fetch, list_models, parse_name
+from tasks.models.weights import (
+    CONCEPT_CLIP,
+    SUGGESTED,
+    FetchFailed,
+    ModelRow,
+    fetch,
+    list_models,
+    parse_name,
+)
 
 TAG = "ViT-B-32/laion2b_s34b_b79k"
 FILES = ["README.md", "open_clip_config.json", "tokenizer.json", "open_clip_pytorch_model.bin"]
@@ -111,3 +120,21 @@ def test_a_directory_that_is_no_model_is_listed_with_what_it_lacks(tmp_path: Pat
     row = next(row for row in list_models(tmp_path) if row.name == "local-dir:empty")
     assert not row.present
     assert "no architecture 'default'" in row.remedy
+
+
+def test_conceptclip_is_listed_as_its_own_family_missing_and_fetched(
+    tmp_path: Path, concept_clip: Path
+) -> None:
+    (row,) = (row for row in list_models(tmp_path) if row.name == CONCEPT_CLIP)
+    assert (row.family, row.present) == ("concept_clip", False)
+    assert row.remedy == f"featuremill models fetch {CONCEPT_CLIP} --revision COMMIT"
+    folder = tmp_path / "JerrryNie--ConceptCLIP"
+    shutil.copytree(concept_clip, folder)
+    origin = {"name": CONCEPT_CLIP, "revision": "c0ffee", "weights": "model.safetensors"}
+    (folder / "featuremill-origin.json").write_text(json.dumps(origin))
+    (row,) = (row for row in list_models(tmp_path) if row.name == CONCEPT_CLIP)
+    assert (row.family, row.present, row.revision) == ("concept_clip", True, "c0ffee")
+    (folder / "model.safetensors").unlink()
+    (row,) = (row for row in list_models(tmp_path) if row.path == folder)
+    assert not row.present
+    assert "--revision COMMIT" in row.remedy
