@@ -18,12 +18,21 @@ class QualityRecipe(Recipe):
     BRISQUE scores; the input `content` says of which images."""
 
     kind: ClassVar[str] = "photo-quality"
+    version: ClassVar[int] = 2
     row_inputs: ClassVar[frozenset[str]] = frozenset({"content"})
 
     preview_px: int = Field(default=512, ge=64)
     """The longest side of the grey image that sharpness, exposure and noise are taken of."""
     thumbnail_px: int = Field(default=192, ge=16)
     """The longest side of the small JPEG that pages show."""
+
+
+class NoiseRecipe(Recipe):
+    """The noise of originals, upright, at the resolution of the camera: standard images are shrunk,
+    and shrinking averages noise away. The input `content` says of which originals."""
+
+    kind: ClassVar[str] = "photo-noise"
+    row_inputs: ClassVar[frozenset[str]] = frozenset({"content"})
 
 
 class BrisqueRecipe(Recipe):

@@ -19,19 +19,26 @@ from flows.dataset import make_dataset
 from flows.images import make_images
 from flows.labels import make_labels
 from flows.prompts import make_prompts
-from flows.quality import make_brisque, make_clip_iqa, make_piq_clip_iqa, make_quality
+from flows.quality import (
+    make_brisque,
+    make_clip_iqa,
+    make_noise,
+    make_piq_clip_iqa,
+    make_quality,
+)
 from flows.run import Run, Table
 from storage.dataset import Ledger
 from storage.drafts import Making
 from storage.photos.batches import check_batch, dump, plain, read_batch, write_batch, write_if_other
-from storage.photos.exports import write_table
+from storage.photos.exports import sweep_exports, write_table
 from storage.quality import THUMBNAILS, rows_by_content
 from storage.store import Artifact
 from tasks.models.identity import WeightsMissing
 from tasks.pages.photos import photo_page, photo_table
-from tasks.photos import check_originals, read_exif, standardise
+from tasks.photos import read_exif, standardise
 from tasks.photos.batches import (
     Originals,
+    changed,
     ingested,
     labels_by_content,
     moved,
@@ -54,12 +61,19 @@ class Taken(NamedTuple):
     batch: Tree
 
 
-class Seen(NamedTuple):
-    """The images that features are made of."""
+class Images(NamedTuple):
+    """A dataset and where its bytes are read."""
 
     dataset: Artifact
     ledger: Ledger
     source: SourceSpec
+
+
+class Seen(NamedTuple):
+    """The images that features are made of."""
+
+    standards: Images
+    originals: Images
 
 
 @flow(name="photos", flow_run_name="photos-{preset.stage}-of-{preset.source.source}")
@@ -79,16 +93,18 @@ def make_photos(run: Run, preset: Preset, prefix: str = "") -> Path:
     if preset.stage == "ingest":
         return _export(folder, taken.batch, ".ingest.json")
     if preset.stage == "features":
-        plain_folder = Seen(taken.dataset, taken.ledger, preset.source)
+        originals = Images(taken.dataset, taken.ledger, preset.source)
         same = {photo["photo_id"]: photo["photo_id"] for photo in taken.batch["artifacts"]}
         batch = taken.batch | {
             "artifacts": [p | {"std_uri": p["original_uri"]} for p in taken.batch["artifacts"]]
         }
-        return _finish(run, preset, batch, plain_folder, same, {}, folder, prefix)
+        seen = Seen(originals, originals)
+        return _finish(run, preset, batch, seen, same, {}, folder, prefix)
     path = _preprocess(run, preset, taken, folder, prefix)
     if preset.stage == "preprocess":
         return path
-    return _features_of_batch(run, preset, BatchSource(path=path), prefix, is_own=True)
+    originals = Images(taken.dataset, taken.ledger, preset.source)
+    return _features_of_batch(run, preset, BatchSource(path=path), prefix, originals)
 
 
 def _ingest(run: Run, preset: Preset, folder: Path, prefix: str) -> Taken:
@@ -121,18 +137,27 @@ def _export(folder: Path, batch: Tree, suffix: str) -> Path:
 
 
 def _features_of_batch(
-    run: Run, preset: Preset, source: BatchSource, prefix: str, *, is_own: bool = False
+    run: Run, preset: Preset, source: BatchSource, prefix: str, originals: Images | None = None
 ) -> Path:
-    """Make the features of a batch; one that this run has just made is not checked again."""
+    """Make the features of a batch; `originals` are those of one that this run has just made."""
     batch, base = read_batch(source.path), source.base or source.path.absolute().parent
-    dataset, ledger = make_dataset(run, source, f"{prefix}standards")
-    contents, faults = standards(ledger)
-    if not is_own:
-        faults |= check_originals(batch["artifacts"], base, runtime=run.runtime)
+    seen = _seen(run, source, prefix, originals)
+    contents, faults = standards(seen.standards.ledger)
+    if originals is None:
+        faults |= changed(seen.originals.ledger)
     folder = preset.out or base
-    seen = Seen(dataset, ledger, source)
     batch = moved(batch, base, folder)
     return _finish(run, preset, batch, seen, contents, faults, folder, prefix)
+
+
+def _seen(run: Run, source: BatchSource, prefix: str, originals: Images | None) -> Seen:
+    """Take up the images of a batch; its originals, too, unless they are known."""
+    small = source.model_copy(update={"image": "standard"})
+    standard = Images(*make_dataset(run, small, f"{prefix}standards"), small)
+    if originals is None:
+        whole = source.model_copy(update={"image": "original"})
+        originals = Images(*make_dataset(run, whole, f"{prefix}originals"), whole)
+    return Seen(standard, originals)
 
 
 def _finish(
@@ -147,6 +172,7 @@ def _finish(
 ) -> Path:
     scores, thumbnails, keys = _make_scores(run, preset, seen, prefix)
     done = with_features(batch, contents, scores, faults)
+    sweep_exports(folder)
     path = folder / f"{done['batch_id']}.json"
     if isinstance(preset.source, BatchSource) and path == preset.source.path.absolute():
         path = folder / f"{done['batch_id']}.features.json"  # nobody's input is written over
@@ -167,13 +193,12 @@ def _make_scores(
     model = run.resolve(preset.model)
     prompts = make_prompts(run, model, preset.prompts, f"{prefix}prompts")
     image_recipe = ImageRecipe(model=model)
-    images = make_images(
-        run, image_recipe, seen.dataset, seen.ledger, seen.source, f"{prefix}features"
-    )
+    images = make_images(run, image_recipe, *seen.standards, f"{prefix}features")
     recipe = LabelRecipe(top=preset.top)
-    labels = make_labels(run, recipe, images, prompts, seen.ledger, f"{prefix}labels")
-    quality = make_quality(run, seen.dataset, seen.ledger, seen.source, f"{prefix}quality")
-    made: dict[str, Artifact] = {"features": images, "labels": labels, "quality": quality}
+    labels = make_labels(run, recipe, images, prompts, seen.standards.ledger, f"{prefix}labels")
+    quality = make_quality(run, *seen.standards, f"{prefix}quality")
+    noise = make_noise(run, *seen.originals, f"{prefix}noise")
+    made = {"features": images, "labels": labels, "quality": quality, "noise": noise}
     told: dict[str, Tree] = {}
     absent: dict[str, str] = {}
     for score, make in (("brisque", _brisque), ("clip_iqa", _clip_iqa)):
@@ -185,6 +210,7 @@ def _make_scores(
     scores = Scores(
         quality=rows_by_content(run.store, quality),
         labels=labels_by_content(run.store, labels),
+        noise=rows_by_content(run.store, noise),
         brisque=rows.get("brisque", {}),
         clip_iqa=rows.get("clip_iqa", {}),
         brisque_by=told.get("brisque", {"backend": preset.quality.brisque_backend}),
@@ -199,7 +225,9 @@ def _make_scores(
 def _brisque(
     run: Run, preset: Preset, seen: Seen, images: Artifact, quality: Artifact, prefix: str
 ) -> tuple[Artifact, Tree]:
-    made, recipe = make_brisque(run, preset.quality, quality, seen.ledger, f"{prefix}brisque")
+    made, recipe = make_brisque(
+        run, preset.quality, quality, seen.standards.ledger, f"{prefix}brisque"
+    )
     return made, recipe.model_dump()
 
 
@@ -209,12 +237,10 @@ def _clip_iqa(
     settings = preset.quality
     if settings.clip_iqa_backend == "piq":
         name = f"{prefix}clip-iqa"
-        made, by_piq = make_piq_clip_iqa(
-            run, settings, seen.dataset, seen.ledger, seen.source, name
-        )
+        made, by_piq = make_piq_clip_iqa(run, settings, *seen.standards, name)
         return made, by_piq.model_dump(mode="json")
     model = run.resolve(preset.model)
-    made, recipe = make_clip_iqa(run, settings, model, images, seen.ledger, prefix)
+    made, recipe = make_clip_iqa(run, settings, model, images, seen.standards.ledger, prefix)
     weights = {"model": f"{model.family}/{model.name}", "weights_sha256": model.sha256}
     return made, recipe.model_dump(mode="json") | {"size": model.preprocessing, **weights}
 

@@ -8,6 +8,7 @@ from conf.prompts import PromptSet
 from conf.quality import (
     BrisqueRecipe,
     ClipIqaRecipe,
+    NoiseRecipe,
     PiqClipIqaRecipe,
     QualityRecipe,
     QualitySettings,
@@ -17,7 +18,13 @@ from flows.run import Run
 from storage.dataset import Ledger
 from storage.drafts import Making
 from storage.store import Artifact
-from tasks.quality import measure_part, score_brisque, score_clip_iqa, score_clip_iqa_piq
+from tasks.quality import (
+    measure_noise,
+    measure_part,
+    score_brisque,
+    score_clip_iqa,
+    score_clip_iqa_piq,
+)
 from tasks.quality.weights import find_brisque, find_clip_iqa, sha256_of
 
 
@@ -29,6 +36,14 @@ def make_quality(
         QualityRecipe(), {"content": ledger.content}, ledger.contents, row_bytes=1 << 14
     )
     return run.make(name, making, measure_part, dataset, source=source)
+
+
+def make_noise(
+    run: Run, originals: Artifact, ledger: Ledger, source: SourceSpec, name: str
+) -> Artifact:
+    """Return the noise of the originals, at the resolution of the camera."""
+    making = Making(NoiseRecipe(), {"content": ledger.content}, ledger.contents)
+    return run.make(name, making, measure_noise, originals, source=source)
 
 
 def make_brisque(

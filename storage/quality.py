@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conf.quality import BrisqueRecipe, ClipIqaRecipe, PiqClipIqaRecipe, QualityRecipe
+from conf.quality import BrisqueRecipe, ClipIqaRecipe, NoiseRecipe, PiqClipIqaRecipe, QualityRecipe
 from storage.kinds import Kind
 from storage.parts import PartWriter
 from storage.steps import step
@@ -18,7 +18,7 @@ SCORES, THUMBNAILS = "scores.parquet", "thumbnails.parquet"
 CHANNELS, LEVELS = ("red", "green", "blue"), ("p1", "p5", "p50", "p95", "p99")
 CLIPPED = ("clipped_low", "clipped_high")
 TECHNICAL = (
-    "sharpness", "log10_energy", "log10_tile_p95", "exposure", "noise", "sigma_preview", "sigma",
+    "sharpness", "log10_energy", "log10_tile_p95", "exposure", "noise", "sigma_preview",
 )  # fmt: skip
 """Columns of float64; null where a value could not be computed."""
 
@@ -90,7 +90,8 @@ def read_scores(store: ArtifactStore, artifact: Artifact, name: str = SCORES) ->
     import pyarrow.parquet as pq
 
     paths = sorted(store.path_of(artifact).glob(f"parts/*/{name}"))
-    return pa.concat_tables([pq.read_table(path) for path in paths])
+    tables = [pq.read_table(path) for path in paths]
+    return pa.concat_tables(tables) if tables else score_schema().empty_table()
 
 
 def rows_by_content(
@@ -109,6 +110,7 @@ def open_scores(store: ArtifactStore, artifact: Artifact) -> "pd.DataFrame":
 
 KINDS = (
     Kind(name=QualityRecipe.kind, open=open_scores, part_rows=64, copy_rows=copy_rows),
+    Kind(name=NoiseRecipe.kind, open=open_scores, part_rows=256, copy_rows=copy_rows),
     Kind(name=BrisqueRecipe.kind, open=open_scores, part_rows=1 << 16),
     Kind(name=ClipIqaRecipe.kind, open=open_scores, part_rows=1 << 16),
     Kind(name=PiqClipIqaRecipe.kind, open=open_scores, part_rows=64, copy_rows=copy_rows),

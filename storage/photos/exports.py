@@ -1,16 +1,19 @@
 """What a batch leaves outside the store: its JPEGs, its table, its page."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from storage.atomic import link_or_copy, temporary_beside
+from storage.atomic import is_temporary, link_or_copy, temporary_beside
 from storage.photos.batches import write_if_other
 from storage.readers.files import uri_of
 
 IMAGES = "rankingInput"
+_HOUR_SECONDS = 3600
 
 
 def export_file(source: Path, target: Path) -> None:
@@ -22,6 +25,16 @@ def export_file(source: Path, target: Path) -> None:
     link_or_copy(source, temporary)
     os.replace(temporary, target)  # no fsync: the store has the file, this is another name of it
     temporary.unlink(missing_ok=True)
+
+
+def sweep_exports(folder: Path) -> None:
+    """Remove what runs that were killed an hour ago or earlier left half-written in `folder`."""
+    before = time.time() - _HOUR_SECONDS
+    for place in (folder, folder / IMAGES):
+        for path in place.glob(".*.tmp"):
+            with suppress(FileNotFoundError):
+                if is_temporary(path) and path.stat().st_mtime < before:
+                    path.unlink()
 
 
 def relative_uri(path: str | Path, folder: Path) -> str:

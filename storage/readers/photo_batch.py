@@ -1,4 +1,4 @@
-"""The standard images that a batch JSON lists; a row's uri is its photo_id."""
+"""The images that a batch JSON lists; a row's uri is its photo_id."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def open_source(spec: Source, roots: tuple[Path, ...]) -> "BatchRows":
 
 
 class BatchRows:
-    """The standard images of a batch. One that cannot be read is a row that failed."""
+    """The images of a batch. One that cannot be read is a row that failed."""
 
     formats = IMAGE_FORMATS
     skipped: tuple[str, ...] = ()
@@ -28,7 +28,8 @@ class BatchRows:
     ) -> None:
         self._limit = spec.limit
         self._places = BatchPlaces(base, roots)
-        self._uris = {photo["photo_id"]: photo.get("std_uri") for photo in batch["artifacts"]}
+        field = "std_uri" if spec.image == "standard" else "original_uri"
+        self._uris = {photo["photo_id"]: photo.get(field) for photo in batch["artifacts"]}
 
     def entries(self) -> list[Entry]:
         """Return a row for each photo_id, in the order of the batch."""
@@ -41,11 +42,11 @@ class BatchRows:
             return Entry(photo_id, problem=error.reason)
 
     def stamp(self, uri: str) -> Stamp:
-        """Return the stamp of a photo's standard image as it is now; raises Unreadable."""
+        """Return the stamp of a photo's image as it is now; raises Unreadable."""
         return stamp_file(self._path(uri))
 
     def read(self, uri: str, *, first_bytes: int | None = None) -> bytes:
-        """Return the bytes of a photo's standard image; raises Unreadable."""
+        """Return the bytes of a photo's image; raises Unreadable."""
         return read_file(self._path(uri), first_bytes)
 
     def _path(self, photo_id: str) -> str:

@@ -1,18 +1,13 @@
 """Photos: read what they say of themselves, and put them upright, in sRGB, at a standard size."""
 
-import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from conf.dataset import SourceSpec
 from conf.photos import ExifRecipe, StandardRecipe
 from conf.runtime import Runtime
-from storage.hashes import Hashes
 from storage.photos import (
     METHOD,
     exif_schema,
@@ -22,10 +17,7 @@ from storage.photos import (
     write_rows,
 )
 from storage.photos.exif import describe
-from storage.readers.files import stamp_file
-from storage.readers.photo_batch import BatchPlaces
 from storage.readers.pixels import decode
-from storage.readers.protocol import Unreadable
 from storage.store import Artifact, ArtifactStore
 from tasks.checkpoint import check_not_stopped, part_task
 from tasks.dataset import Contents, open_contents
@@ -102,34 +94,3 @@ def _write_standard(recipe: StandardRecipe, contents: Contents, content: str, fo
         "standard": standard,
         "processing_method": METHOD,
     }
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def check_originals(
-    photos: Sequence[Mapping[str, Any]], base: Path, *, runtime: Runtime
-) -> dict[str, str]:
-    """Return, by photo_id, why an original is not the content that its photo_id names.
-
-    Originals are hashed when their stamp is new. None is cached: the world is looked at every time.
-    """
-    places = BatchPlaces(base, runtime.roots)
-    faults: dict[str, str] = {}
-    with Hashes(runtime.store / "hashes.sqlite") as hashes:
-        for photo in photos:
-            if fault := _fault(photo, places, hashes):
-                faults[photo["photo_id"]] = fault
-    return faults
-
-
-def _fault(photo: Mapping[str, Any], places: BatchPlaces, hashes: Hashes) -> str | None:
-    try:
-        path = places.path(photo["original_uri"])
-        stamp_file(path)
-        found = hashes.sha256_of_file(Path(path))
-    except Unreadable as error:
-        return f"original {error.reason}"
-    except OSError as error:
-        return f"original unreadable: {os.strerror(error.errno or 0)}"
-    if found != photo["photo_id"]:
-        return f"changed: the original's content is {found[:16]}..., not what photo_id names"
-    return None

@@ -119,7 +119,7 @@ def with_features(
     photos, failed = [], [f for f in batch.get("failed", []) if f.get("stage") != "features"]
     for photo in batch["artifacts"]:
         photo_id = photo["photo_id"]
-        features = features_of(contents.get(photo_id), scores, faults.get(photo_id))
+        features = features_of(photo_id, contents.get(photo_id), scores, faults.get(photo_id))
         photos.append(photo | {"features": features})
         if reason := features.get("missing", {}).get("photo"):
             failed.append(
@@ -143,6 +143,21 @@ def standards(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:
         else:
             faults[row.uri] = row.reason or "unreadable"
     return contents, faults
+
+
+def changed(originals: Ledger) -> dict[str, str]:
+    """Return, by photo_id, why an original is not the content that its photo_id names.
+
+    One that has that content and cannot be decoded is none of them: its standard image can.
+    """
+    faults = {}
+    for row in originals.rows():
+        if row.sha256 and row.sha256 != row.uri:
+            told = f"the original's content is {row.sha256[:16]}..., not what photo_id names"
+            faults[row.uri] = f"changed: {told}"
+        elif not row.sha256:
+            faults[row.uri] = f"original {row.reason}"
+    return faults
 
 
 def moved(batch: Tree, base: Path, folder: Path) -> Tree:

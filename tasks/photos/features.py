@@ -17,7 +17,10 @@ class Scores:
     """What was made of all photos of a batch, by content."""
 
     quality: Mapping[str, Row]
+    """Of standard images, as are the others, `noise` excepted."""
     labels: Mapping[str, Sequence[Row]]
+    noise: Mapping[str, Row] = field(default_factory=dict)
+    """By photo_id: of originals."""
     brisque: Mapping[str, Row] = field(default_factory=dict)
     clip_iqa: Mapping[str, Row] = field(default_factory=dict)
     brisque_by: Tree = field(default_factory=dict)
@@ -27,18 +30,21 @@ class Scores:
     """Why a whole score was not made, such as missing weights."""
 
 
-def features_of(content: str | None, scores: Scores, failure: str | None = None) -> Tree:
+def features_of(
+    photo_id: str, content: str | None, scores: Scores, failure: str | None = None
+) -> Tree:
     """Return `features` of the photo whose standard image is `content`; a failed one has nulls."""
     if content is None or failure or content not in scores.quality:
         return _failed(failure or "unreadable: the standard image was not taken up")
     quality = scores.quality[content]
     brisque, clip_iqa = scores.brisque.get(content, {}), scores.clip_iqa.get(content, {})
+    noise = scores.noise.get(photo_id, {})
     rows = {"brisque": brisque, "clip_iqa": clip_iqa}
     tech = {name: rows.get(name, quality).get(name) for name in TECH}
     features = {
         "tech": tech,
         "clip_labels": _labels(scores.labels.get(content, ())),
-        "tech_raw": _raw(quality, brisque, clip_iqa, scores),
+        "tech_raw": _raw(quality, noise, brisque, clip_iqa, scores),
     }
     reasons = {name: rows.get(name, quality).get("reason") for name in TECH}
     missing = {
@@ -46,6 +52,8 @@ def features_of(content: str | None, scores: Scores, failure: str | None = None)
         for name in TECH
         if tech[name] is None
     }
+    if noise.get("sigma") is None:
+        missing["sigma"] = noise.get("reason") or scores.absent.get("sigma") or NOT_MADE
     return features | ({"missing": missing} if missing else {})
 
 
@@ -69,7 +77,7 @@ def _labels(rows: Sequence[Row]) -> list[Tree]:
     ]
 
 
-def _raw(quality: Row, brisque: Row, clip_iqa: Row, scores: Scores) -> Tree:
+def _raw(quality: Row, noise: Row, brisque: Row, clip_iqa: Row, scores: Scores) -> Tree:
     raw = brisque.get("brisque_raw")
     return {
         "sharpness": {n: quality[n] for n in ("log10_energy", "log10_tile_p95")},
@@ -77,7 +85,7 @@ def _raw(quality: Row, brisque: Row, clip_iqa: Row, scores: Scores) -> Tree:
             channel: {what: quality[f"{channel}_{what}"] for what in LEVELS + CLIPPED}
             for channel in CHANNELS
         },
-        "noise": {n: quality[n] for n in ("sigma", "sigma_preview")},
+        "noise": {"sigma": noise.get("sigma"), "sigma_preview": quality["sigma_preview"]},
         "brisque": {
             "raw": raw,
             "clipped": None if raw is None else not 0 <= raw <= 100,

@@ -10,7 +10,13 @@ import numpy as np
 from PIL import Image
 
 from conf.dataset import SourceSpec
-from conf.quality import BrisqueRecipe, ClipIqaRecipe, PiqClipIqaRecipe, QualityRecipe
+from conf.quality import (
+    BrisqueRecipe,
+    ClipIqaRecipe,
+    NoiseRecipe,
+    PiqClipIqaRecipe,
+    QualityRecipe,
+)
 from conf.runtime import Runtime
 from storage.images import ImageFeatures
 from storage.prompts import open_prompts
@@ -38,6 +44,7 @@ from tasks.quality.weights import load_brisque
 
 Row = dict[str, Any]
 FLAT = "flat: the image has no contrast to measure"
+CLIPPED_ALL = "clipped: no place of the photo is flat, lit and unclipped"
 SMALL = f"too small: natural scene statistics need {LEAST_SIDE_PX} pixels a side"
 
 
@@ -87,11 +94,8 @@ def _enter() -> None:
 
 def measure_image(rgb: "np.ndarray[Any, np.dtype[np.uint8]]", recipe: QualityRecipe) -> Row:
     """Return the columns of one image, (height, width, 3) from 0 to 255; null is None."""
-    import cv2
-
     grey = technical.preview(rgb, recipe.preview_px)
     sharp, sigma = technical.sharpness(grey), technical.noise_sigma(grey)
-    whole = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
     natural = natural_features(rgb) if min(rgb.shape[:2]) >= LEAST_SIDE_PX else None
     reason = SMALL if min(rgb.shape[:2]) < LEAST_SIDE_PX else FLAT
     flat = sharp.log10_energy != sharp.log10_energy
@@ -102,7 +106,6 @@ def measure_image(rgb: "np.ndarray[Any, np.dtype[np.uint8]]", recipe: QualityRec
         "exposure": None if flat else technical.exposure(grey),
         "noise": technical.noise_score(sigma),
         "sigma_preview": sigma,
-        "sigma": technical.flat_noise_sigma(whole),
         **_channels(rgb),
     }
     finite = {name: value if value is not None and isfinite(value) else None
@@ -114,6 +117,31 @@ def measure_image(rgb: "np.ndarray[Any, np.dtype[np.uint8]]", recipe: QualityRec
         "natural": None if natural is None else natural.tolist(),
         "reason": reason if told else None,
     }
+
+
+@part_task
+def measure_noise(
+    recipe: NoiseRecipe, dataset: Artifact, *, part: str, source: SourceSpec, runtime: Runtime
+) -> int:
+    """Seal the noise of the originals of `part`, each at its own resolution."""
+    check_not_stopped()
+    contents = open_contents(dataset, source, runtime)
+    draft = ArtifactStore(runtime.store).open_draft(recipe.key(content=contents.ledger.content))
+    wanted = draft.rows_of(part)
+    found = _in_lanes(_noise_row, contents, wanted, runtime, str(draft.key))
+    with draft.write_part(part) as writer:
+        rows = [{"content_sha256": c, **row} for c, row in zip(wanted, found, strict=True)]
+        write_rows(writer, rows, score_schema("sigma"))
+    return len(wanted)
+
+
+def _noise_row(image: Image.Image) -> Row:
+    rgb = np.asarray(image)
+    sigma = technical.flat_noise_sigma(rgb)
+    if isfinite(sigma):
+        return {"sigma": sigma}
+    is_flat = bool((rgb == rgb[0, 0]).all())
+    return {"reason": FLAT if is_flat else CLIPPED_ALL}
 
 
 def _channels(rgb: "np.ndarray[Any, np.dtype[np.uint8]]") -> dict[str, float]:

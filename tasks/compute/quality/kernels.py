@@ -8,11 +8,15 @@ compiled functions do without jaxtyping, which numba cannot read.
 from typing import Any, no_type_check
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 Array = np.ndarray[Any, Any]
 TAPS = 7
 _REACH = TAPS // 2
+BLOCK = 32
+"""So many float32 sums torch takes at once."""
 _ROUNDING = 1e-11
 """Far above what rounding does to a mean, far below any true difference."""
 
@@ -56,6 +60,34 @@ def _plus(high: float, low: float, other: float) -> float:
 
 
 @no_type_check
+@intrinsic
+def _fma(_context, a, b, c):
+    """Return a * b + c, rounded once."""
+
+    def generate(_, builder, __, arguments):
+        double = ir.DoubleType()
+        kind = ir.FunctionType(double, [double] * 3)
+        return builder.call(builder.module.declare_intrinsic("llvm.fma", [double], kind), arguments)
+
+    return types.float64(a, b, c), generate
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def _mean_as_summed(luma: Array, i: int, j: int, window: Array) -> float:
+    """Return the mean round a pixel as matrix libraries sum it: tap after tap, each one fused."""
+    total = 0.0
+    for up in range(TAPS):
+        row = i + up - _REACH
+        if 0 <= row < luma.shape[0]:
+            for aside in range(TAPS):
+                column = j + aside - _REACH
+                if 0 <= column < luma.shape[1]:
+                    total = _fma(luma[row, column], window[up, aside], total)
+    return total
+
+
+@no_type_check
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 def _filter_row(row: Array, kernel: Array, padded: Array, mean: Array, square: Array) -> None:
     width = row.shape[0]
@@ -90,16 +122,17 @@ def _normalise_row(
         square = k3 * s3[j] + k2 * (s2[j] + s4[j]) + k1 * (s1[j] + s5[j]) + k0 * (s0[j] + s6[j])
         deviation = np.sqrt(abs(square - mean * mean))
         above = row[j] - mean
-        out[j] = above / (deviation + 1.0) if abs(above) > _ROUNDING else 0.0
+        out[j] = above / (deviation + 1.0)
 
 
 @no_type_check
 @njit(cache=True, nogil=True)
-def normalised(luma: Array, kernel: Array) -> Array:
+def normalised(luma: Array, kernel: Array, window: Array) -> Array:
     """Return (x - mean) / (deviation + 1) under the separable 7-tap `kernel`, zeros outside.
 
-    A pixel that equals its mean, as all do in a clipped sky, is exactly 0: of what rounding leaves
-    there the sign would be counted, and it differs from one matrix library to the next.
+    `window` (7, 7) is the kernel in two dimensions. It is what the mean is taken by where a pixel
+    equals it up to rounding, as in a clipped sky: there the sign of what rounding leaves is
+    counted, so that the order of summation matters.
     """
     height, width = luma.shape
     out = np.empty((height, width))
@@ -114,6 +147,9 @@ def normalised(luma: Array, kernel: Array) -> Array:
         at = i - _REACH
         if at >= 0:
             _normalise_row(luma[at], kernel, means, squares, i + 1, out[at])
+            for j in range(width):
+                if abs(out[at, j]) <= _ROUNDING:
+                    out[at, j] = luma[at, j] - _mean_as_summed(luma, at, j, window)
     return out
 
 
@@ -167,20 +203,49 @@ def shrink(
     """Return `image` (float32) resampled down its rows, then along its columns, in float32.
 
     `rows` (new height, taps) says which rows an output row is made of, `row_weights` by what
-    weights; the columns likewise. Each sum is taken in the order of its taps.
+    weights; the columns likewise. Each sum is taken in the order of its taps, those of what is
+    left when 32 at a time are summed in four lanes: in piq's order.
     """
     width = image.shape[1]
     out = np.zeros((rows.shape[0], columns.shape[0]), np.float32)
     line = np.empty(width, np.float32)
+    left = rows.shape[0] * width // BLOCK * BLOCK
+    left_out = out.size // BLOCK * BLOCK
+    lanes = np.empty(max(rows.shape[1], columns.shape[1]), np.float32)
     for i in range(rows.shape[0]):
         line[:] = np.float32(0)
         for tap in range(rows.shape[1]):
             weight, source = row_weights[i, tap], image[rows[i, tap]]
             for j in range(width):
                 line[j] += source[j] * weight
+        for j in range(max(0, left - i * width), width):
+            for tap in range(rows.shape[1]):
+                lanes[tap] = image[rows[i, tap], j] * row_weights[i, tap]
+            line[j] = in_four_lanes(lanes[: rows.shape[1]])
         for j in range(columns.shape[0]):
             total = np.float32(0)
             for tap in range(columns.shape[1]):
                 total += line[columns[j, tap]] * column_weights[j, tap]
             out[i, j] = total
+        for j in range(max(0, left_out - i * columns.shape[0]), columns.shape[0]):
+            for tap in range(columns.shape[1]):
+                lanes[tap] = line[columns[j, tap]] * column_weights[j, tap]
+            out[i, j] = in_four_lanes(lanes[: columns.shape[1]])
     return out
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def in_four_lanes(values: Array) -> Any:
+    """Return the sum of `values` (float32): every fourth for itself, then what is left over, then
+    the four."""
+    a = b = c = d = np.float32(0)
+    whole = values.shape[0] // 4 * 4
+    for at in range(0, whole, 4):
+        a += values[at]
+        b += values[at + 1]
+        c += values[at + 2]
+        d += values[at + 3]
+    for at in range(whole, values.shape[0]):
+        a += values[at]
+    return ((a + b) + c) + d

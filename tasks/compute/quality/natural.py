@@ -49,7 +49,7 @@ def half_size(luma: Float64[np.ndarray, "height width"]) -> Float64[np.ndarray, 
 def _statistics(luma: Array) -> Array | None:
     from tasks.compute.quality.kernels import moments, normalised
 
-    sums = moments(normalised(luma, _kernel()))
+    sums = moments(normalised(luma, _kernel(), _window()))
     count = float(luma.size)
     if np.isclose(sums[0, 2] + sums[0, 3], 0.0) or not (sums[1:, :4] > 0).all():
         return None
@@ -106,6 +106,14 @@ def _kernel() -> Array:
 
 
 @cache
+def _window() -> Array:
+    """Return the kernel in two dimensions, to the last bit as piq has it."""
+    squares = (np.arange(7.0) - 3) ** 2
+    weights = np.exp(-(squares[None] + squares[:, None]) / (2 * (7 / 6) ** 2))
+    return np.asarray(weights / weights.sum())
+
+
+@cache
 def _luma_tables() -> tuple[Array, Array]:
     """Return what a level of a channel adds to luma, (3, 256), and what was rounded off it.
 
@@ -132,10 +140,20 @@ def _taps(size: int) -> tuple[Array, Array]:
     base = np.floor(centre) - np.float32(taps // 2 - 1)
     distances = (centre - base)[:, None] - np.arange(taps, dtype=np.float32)
     weights = _cubic(distances * np.float32(scale))
-    weights /= np.cumsum(weights, axis=1, dtype=np.float32)[:, -1:]  # one after the other
+    weights /= _tap_sums(weights)[:, None]
     places = base.astype(np.int64)[:, None] + np.arange(taps)
     places = np.where(places < 0, -places - 1, places)
     return np.where(places >= size, 2 * size - 1 - places, places), weights
+
+
+def _tap_sums(weights: Array) -> Array:
+    """Return the float32 sum of each row, added up in the order in which torch adds."""
+    from tasks.compute.quality.kernels import BLOCK, in_four_lanes
+
+    sums = np.cumsum(weights, axis=1, dtype=np.float32)[:, -1]  # one after the other
+    for row in range(len(weights) // BLOCK * BLOCK, len(weights)):
+        sums[row] = in_four_lanes(weights[row])
+    return np.asarray(sums)
 
 
 def _cubic(x: Array) -> Array:

@@ -14,6 +14,7 @@ _LEVELS = (1, 5, 50, 95, 99)
 _DB2_HIGH = np.array(
     [-0.48296291314453416, 0.8365163037378079, -0.2241438680420134, -0.12940952255126037]
 )
+_GREY = np.array([0.299, 0.587, 0.114])
 _NOTHING = 1e-9  # what rounding makes of a detail that is zero is far less
 _NORMAL_MAD = 0.6744897501960817  # median of |x| for a standard normal x
 
@@ -113,11 +114,15 @@ def noise_sigma(grey: Grey) -> float:
     The median of the diagonal details of the db2 wavelet over 0.6745 (Donoho and Johnstone 1994),
     zeros left out, as scikit-image's `estimate_sigma` has it.
     """
+    return _sigma_of(grey / 255.0)
+
+
+def _sigma_of(grey: Array) -> float:
     import pywt
 
     if grey.min() == grey.max():
         return nan
-    down = pywt.dwt(grey / 255.0, "db2", axis=0)[1]  # PyWavelets decides which details are zero
+    down = pywt.dwt(grey, "db2", axis=0)[1]  # PyWavelets decides which details are zero
     details = pywt.dwt(down, "db2", axis=1)[1]
     return _robust_sigma(details[details != 0])
 
@@ -127,20 +132,25 @@ def noise_score(sigma: float) -> float:
     return min(sigma / 0.08, 1.0)
 
 
-def flat_noise_sigma(grey: Grey) -> float:
-    """Return the noise at full resolution, on grey in [0, 1]: the median over flat tiles.
+def flat_noise_sigma(rgb: UInt8[np.ndarray, "height width 3"]) -> float:
+    """Return the noise at full resolution, on unrounded grey in [0, 1]: the median over flat tiles.
 
     Flat are the quarter of the 64 px tiles with the least deviation of their 8 px means; tiles that
     are clipped are left out. NaN where none is left. A texture without flat places reads as noise.
     """
-    tiles = _whole_tiles(grey)
+    import cv2
+
+    tiles = _whole_tiles(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY))
     if not len(tiles):
-        return noise_sigma(grey)
+        return _sigma_of(_grey(rgb))
     small = tiles.reshape(len(tiles), 8, 8, 8, 8).mean(axis=(2, 4), dtype=np.float32)
     level, unrest = small.mean(axis=(1, 2)), small.std(axis=(1, 2))
     usable = np.flatnonzero((level > 8) & (level < 247))
     flat = usable[np.argsort(unrest[usable], kind="stable")[: max(1, len(tiles) // 4)]]
-    details = _high_pass(_high_pass(tiles[flat].swapaxes(1, 2) / 255.0).swapaxes(1, 2))
+    if not len(flat):
+        return nan
+    chosen = np.array([_grey(_tile(rgb, int(at))) for at in flat])
+    details = _high_pass(_high_pass(chosen.swapaxes(1, 2)).swapaxes(1, 2))
     sigmas = [_robust_sigma(d[d > _NOTHING]) for d in np.abs(details)]
     known = [sigma for sigma in sigmas if not np.isnan(sigma)]
     return float(np.median(known)) if known else nan
@@ -151,6 +161,18 @@ def _whole_tiles(grey: Grey) -> Array:
     rows, columns = grey.shape[0] // side, grey.shape[1] // side
     cut = grey[: rows * side, : columns * side].reshape(rows, side, columns, side)
     return cut.transpose(0, 2, 1, 3).reshape(rows * columns, side, side)
+
+
+def _tile(rgb: Array, at: int) -> Array:
+    """Return the tile that is at place `at` of `_whole_tiles`, in colours."""
+    side = _FLAT_TILE_PX
+    row, column = divmod(at, rgb.shape[1] // side)
+    return rgb[row * side : (row + 1) * side, column * side : (column + 1) * side]
+
+
+def _grey(rgb: Array) -> Array:
+    """Return grey in [0, 1] as float64: what 8 bits would round away is part of the noise."""
+    return np.asarray(rgb @ _GREY / 255)
 
 
 def _robust_sigma(details: Array) -> float:

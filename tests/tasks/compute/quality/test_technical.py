@@ -35,6 +35,10 @@ def noisy(shape: tuple[int, int], sigma: float) -> Grey:
     return np.clip(np.rint(noise * 255), 0, 255).astype(np.uint8)
 
 
+def as_rgb(grey: Grey) -> Grey:
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
 @pytest.mark.parametrize("name", PHOTOS)
 def test_sharpness_is_tenengrad_squashed(name: str) -> None:
     grey = technical.preview(photo(name))
@@ -98,20 +102,27 @@ def test_a_sharp_subject_before_a_soft_ground_shows_in_the_tiles() -> None:
 @pytest.mark.parametrize("sigma", [0.01, 0.03, 0.08])
 def test_noise_at_full_resolution_is_the_noise_that_is_there(sigma: float) -> None:
     grey = noisy((1024, 1536), sigma)
-    shrunk = technical.preview(np.repeat(grey[..., None], 3, axis=2))
-    np.testing.assert_allclose(technical.flat_noise_sigma(grey), sigma, rtol=0.1)
+    shrunk = technical.preview(as_rgb(grey))
+    np.testing.assert_allclose(technical.flat_noise_sigma(as_rgb(grey)), sigma, rtol=0.1)
     assert technical.noise_sigma(shrunk) < 0.5 * sigma  # shrinking hid most of it
+
+
+def test_noise_too_small_for_grey_of_8_bits_is_measured_all_the_same() -> None:
+    noise = np.random.default_rng(0).normal(128, 0.5, (512, 512, 3))
+    rgb = np.rint(noise).astype(np.uint8)
+    expected = np.std(rgb @ (0.299, 0.587, 0.114)) / 255
+    assert technical.flat_noise_sigma(rgb) == pytest.approx(expected, rel=0.1)
 
 
 def test_texture_counts_less_as_noise_where_flat_places_are() -> None:
     grey = noisy((512, 512), 0.02)
     grey[:, :256] = np.asarray(Image.fromarray(noisy((32, 16), 0.3)).resize((256, 512)))
-    assert technical.flat_noise_sigma(grey) == pytest.approx(0.02, rel=0.25)
+    assert technical.flat_noise_sigma(as_rgb(grey)) == pytest.approx(0.02, rel=0.25)
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_flat_image_has_no_noise_that_could_be_measured(level: int) -> None:
     grey = np.full((200, 300), level, np.uint8)
     assert np.isnan(technical.noise_sigma(grey))
-    assert np.isnan(technical.flat_noise_sigma(grey))
+    assert np.isnan(technical.flat_noise_sigma(as_rgb(grey)))
     assert np.isnan(technical.sharpness(grey).log10_energy)
