@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from conf.images import ImageRecipe
+from storage.comparing import moved_vectors
 from storage.drafts import Draft
 from storage.errors import DamagedArtifact, IncompleteArtifact, UnknownArtifact
 from storage.hdf5 import read_rows, write_contiguous, write_pooled
@@ -199,6 +200,10 @@ class ImageFeatures:
         return self.path / name
 
 
+def _compare(old: ImageFeatures, new: ImageFeatures) -> list[str]:
+    return moved_vectors(old.contents, old.pooled(), new.contents, new.pooled())
+
+
 KINDS = (
     Kind(
         name=ImageRecipe.kind,
@@ -206,5 +211,6 @@ KINDS = (
         part_rows=256,
         finish=finish,
         copy_rows=copy_rows,
+        compare=_compare,
     ),
 )

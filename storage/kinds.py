@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import conf
 from conf.errors import did_you_mean
@@ -40,6 +40,9 @@ class Kind:
     copy_rows: Callable[[Path, Sequence[int], PartWriter], None] | None = None
     """Copies rows, by position, of a sealed part into a new one. Kinds that have it are row-
     wise."""
+    compare: Callable[[Any, Any], list[str]] | None = None
+    """Says in words how far an artifact has moved from an older one; given the readers, older
+    first."""
     write_bundle: Callable[[ArtifactStore, Artifact, Path], None] | None = None
     """Writes an artifact as one file, for others, to a path that does not exist: whole or not at
     all."""
@@ -65,6 +68,17 @@ def stem_of(kind: str) -> str:
             f"No capability here makes {kind!r} artifacts. {did_you_mean(kind, stems)}"
         )
     return stems[kind]
+
+
+def recipe_of(kind: str) -> type[Recipe]:
+    """Return the recipe class in `conf` that makes artifacts of `kind`."""
+    members = vars(importlib.import_module(f"conf.{stem_of(kind)}")).values()
+    found = next(m for m in members if _is_recipe(m) and m.kind == kind)
+    return cast(type[Recipe], found)
+
+
+def _is_recipe(member: Any) -> bool:
+    return inspect.isclass(member) and issubclass(member, Recipe) and hasattr(member, "kind")
 
 
 @cache

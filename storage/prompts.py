@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from conf.prompts import PromptRecipe
+from storage.comparing import moved_vectors
 from storage.hdf5 import new_file
 from storage.kinds import Kind
 from storage.parts import PartWriter
@@ -108,4 +109,8 @@ def _read(path: Path) -> Prompts:
         )
 
 
-KINDS = (Kind(name=PromptRecipe.kind, open=open_prompts, part_rows=1024),)
+def _compare(old: Prompts, new: Prompts) -> list[str]:
+    return moved_vectors(old.vocabulary, old.text_features, new.vocabulary, new.text_features)
+
+
+KINDS = (Kind(name=PromptRecipe.kind, open=open_prompts, part_rows=1024, compare=_compare),)

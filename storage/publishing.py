@@ -5,7 +5,7 @@ import platform
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -41,13 +41,15 @@ def driving(
     *,
     part_rows: int | None = None,
     take_over: bool = True,
+    offers: Sequence[Donation] = (),
     on_wait: Callable[[str], None] | None = None,
 ) -> Iterator[Draft | None]:
     """Yield the draft of `making`, its lock held, or None when the artifact is already published.
 
     A second process that asks for the same artifact waits here and then finds it published. A draft
     that an earlier run left is resumed: its sealed parts are hashed again, damaged ones
-    quarantined, and, with `take_over`, rows that artifacts of the same family hold are taken over.
+    quarantined, and, with `take_over`, rows that artifacts of the same family hold are taken over;
+    of `offers` whole parts, whatever the kind.
     """
     if store.find(making.key):
         yield None
@@ -57,7 +59,7 @@ def driving(
             yield None
             return
         with needing_space(store.path):
-            draft = _resume(store, making, part_rows, take_over=take_over)
+            draft = _resume(store, making, part_rows, offers, take_over=take_over)
         _check_space(store, draft, making)
         yield draft
 
@@ -78,11 +80,16 @@ def _locked(
 
 
 def _resume(
-    store: ArtifactStore, making: Making, part_rows: int | None, *, take_over: bool
+    store: ArtifactStore,
+    making: Making,
+    part_rows: int | None,
+    given: Sequence[Donation],
+    *,
+    take_over: bool,
 ) -> Draft:
     kind = find_kind(making.key.kind)
     draft = store.draft(making.key)
-    offers = offers_for(store, making, kind) if take_over else []
+    offers = [*given, *(offers_for(store, making, kind) if take_over else [])]
     if draft:
         _check_plan(draft, making)
     else:

@@ -91,6 +91,17 @@ class Runs:
             return "completed"
         return "at work" if is_held(self._lock_of(record)) else "interrupted"
 
+    def maker_of(self, key: str) -> RunRecord | None:
+        """Return the newest run that made or reused `key` and whose settings are on record."""
+        return next(
+            (
+                record
+                for record in self.all()
+                if record.flow and any(made["key"] == key for made in record.artifacts)
+            ),
+            None,
+        )
+
     def unfinished(self) -> list[RunRecord]:
         """Return the runs that were interrupted and that no later run of their name has made up
         for, newest first."""

@@ -130,6 +130,10 @@ class ArtifactStore:
             return None
         return Artifact(kind=key.kind, key=str(key), rows=manifest.rows, store=self.uuid)
 
+    def holds(self, key: ArtifactKey | str) -> bool:
+        """Whether something is published as `key`, whole or not."""
+        return (self.folder(key) / MANIFEST).is_file()
+
     def manifest(self, key: ArtifactKey | str) -> Manifest:
         """Return the manifest of a published artifact; raises UnknownArtifact."""
         manifest = Manifest.read(self.folder(key))

@@ -25,6 +25,11 @@ def run(given: argparse.Namespace) -> int:
     if found is None:
         print(f"Every run in {store.path} has ended, or is still at work. Nothing to go on with.")
         return DONE
+    return execute_again(found, given)
+
+
+def execute_again(found: RunRecord, given: argparse.Namespace) -> int:
+    """Run what a record says, with the settings and runtime that it had, as the flags say."""
     from flows.cli.run import execute
 
     place = f"the record of run {found.id}"

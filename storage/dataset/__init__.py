@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from conf.dataset import SourceSpec
+from storage.dataset.changes import ledger_changes
 from storage.dataset.content import ContentChanged, ContentGone, ContentReader
 from storage.dataset.ledger import (
     LEDGER,
@@ -51,4 +52,8 @@ def _open(store: ArtifactStore, artifact: Artifact) -> Ledger:
     return read_ledger(store.path_of(artifact))
 
 
-KINDS = (Kind("dataset", open=_open),)
+def _compare(old: Ledger, new: Ledger) -> list[str]:
+    return [str(ledger_changes(old, new))]
+
+
+KINDS = (Kind("dataset", open=_open, compare=_compare),)
