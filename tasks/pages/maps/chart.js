@@ -74,12 +74,9 @@ function ranges([left, right], [low, high]) {
 
 const wholeMap = () => ranges(told.range.x, told.range.y);
 
-/** Show another part of the map. */
-function look(view) {
-  layout.xaxis.range = view["xaxis.range"];
-  layout.yaxis.range = view["yaxis.range"];
-  return Plotly.relayout(chart, view);
-}
+/** Show another part of the map. (Plotly keeps `layout` up to date itself, and must find the old
+ * values in it to see what changed.) */
+const look = (view) => Plotly.relayout(chart, view);
 
 /** Draw what is shown in the present colours. */
 function draw() {
@@ -119,7 +116,6 @@ function mark(point) {
     }
     ring(point, 9, 2.5);
   }
-  layout.shapes = shapes;
   return Plotly.relayout(chart, { shapes });
 }
 

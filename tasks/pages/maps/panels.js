@@ -183,7 +183,6 @@ function clearSelection() {
   if (byId("selection").hidden) return;
   selected = [];
   byId("selection").hidden = true;
-  layout.selections = [];
   Plotly.relayout(chart, { selections: [] });
   Plotly.restyle(chart, { selectedpoints: [null] });
 }
@@ -197,7 +196,6 @@ function save() {
 }
 
 function drag(mode) {
-  layout.dragmode = mode;
   for (const tool of document.querySelectorAll(".tool"))
     tool.setAttribute("aria-pressed", String(tool.dataset.mode === mode));
   return Plotly.relayout(chart, { dragmode: mode });
