@@ -3,7 +3,8 @@
 64 photos of 1 to 4 megapixels. Theirs: one photo after the other, cv2 for sharpness and the
 preview, numpy for exposure, scikit-image for noise, piq's BRISQUE at its default float32, the three
 in three threads. Ours: the task `measure_part`, checks, thumbnails, raw values and sealing
-included, then BRISQUE by the same support vectors. Both may use every core. Both decode the same
+included, then BRISQUE by the same support vectors, and the noise of the originals, for which every
+photo is decoded once more. Both may use every core. Both decode the same
 JPEGs.
 """
 
@@ -21,13 +22,13 @@ from benchmarks._harness import Figures, alternate, main, median_ratio, rounded,
 from benchmarks._images import write_photos
 from benchmarks._making import keep_dataset, quiet_runtime
 from conf.machine import cores
-from conf.quality import BrisqueRecipe, QualityRecipe
+from conf.quality import BrisqueRecipe, NoiseRecipe, QualityRecipe
 from conf.runtime import Runtime
 from conf.sources.folder import Source
 from storage.drafts import Making
 from storage.publishing import driving, seal
 from storage.store import Artifact, ArtifactStore
-from tasks.quality import measure_part, score_brisque
+from tasks.quality import measure_noise, measure_part, score_brisque
 from tasks.quality.weights import SVM770, load_brisque, sha256_of
 
 _SIZES_PX = ((1152, 864), (1600, 1200), (1920, 1440), (2304, 1728))  # 1.0 to 4.0 megapixels
@@ -77,11 +78,16 @@ def _ours(folder: Path, name: str, limit: int | None = None) -> float:
 
 def _make(making: Making, dataset: Artifact, source: Source, runtime: Runtime) -> None:
     store = ArtifactStore(runtime.store)
-    recipe = QualityRecipe()
+    recipe, native = QualityRecipe(), NoiseRecipe()
     with driving(store, making) as draft:
         for part in draft.pending() if draft else ():
             measure_part.fn(recipe, dataset, part=part, source=source, runtime=runtime)
         quality = seal(store, making.key)
+    noise = Making(native, making.inputs, making.rows)
+    with driving(store, noise) as draft:
+        for part in draft.pending() if draft else ():
+            measure_noise.fn(native, dataset, part=part, source=source, runtime=runtime)
+        seal(store, noise.key)
     svm = BrisqueRecipe(backend="svm770", weights_sha256=sha256_of(SVM770, runtime))
     scoring = Making(svm, {"quality": making.key}, making.rows)
     with driving(store, scoring) as draft:
