@@ -167,7 +167,9 @@ def _predictions(rows: Sequence[Found]) -> "pa.Table":
 
 def _packed(grids: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.uint8]:
     """Return grids (n, side * side bits), eight cells a byte, lowest bit first."""
-    flat = [grid.reshape(len(grid), -1) for grid in grids if grid is not None]
+    flat = [
+        grid.reshape(len(grid), grid.shape[1] * grid.shape[2]) for grid in grids if grid is not None
+    ]
     return np.packbits(np.concatenate(flat), axis=1, bitorder="little")
 
 
