@@ -1,23 +1,24 @@
-"""Indexes made by the real tasks, without a server; files are hashed by name, not by content."""
+"""Indexes made by the real tasks, without a server."""
 
-import hashlib
 import time
 from pathlib import Path
 
 from conf.runtime import Runtime
-from conf.tokens import SEGMENT_TOKENS, FilesSource, IndexRecipe, ReviewsRecipe
+from conf.tokens import SEGMENT_TOKENS, FilesSource, IndexRecipe, PostingsRecipe, ReviewsRecipe
 from storage.drafts import Making
+from storage.hashes import Hashes
 from storage.publishing import driving, seal
 from storage.store import Artifact, ArtifactStore
 from storage.tokens import TokenIndex
 from storage.tokens.postings import segment_names
 from storage.tokens.source import open_activations
-from tasks.tokens import index_part, keep_reviews
+from tasks.tokens import index_part, join_index, keep_reviews
 
 
 def keep(files: FilesSource, runtime: Runtime) -> Artifact:
     """Return the published reviews of `files`."""
-    names = [hashlib.sha256(str(path).encode()).hexdigest() for path in files.model_dump().values()]
+    with Hashes(runtime.store / "hashes.sqlite") as hashes:
+        names = [hashes.sha256_of_file(path) for path in (files.activations, files.metadata)]
     recipe = ReviewsRecipe(activations_sha256=names[0], metadata_sha256=names[1])
     store = ArtifactStore(runtime.store)
     with driving(store, Making(recipe, {}, ("reviews",))) as draft:
@@ -32,19 +33,28 @@ def build(
     """Return a new index, and the CPU and wall seconds from its first read to its publishing."""
     store = ArtifactStore(runtime.store)
     found = store.manifest(reviews.key).recipe["activations_sha256"]
-    recipe = IndexRecipe(activations_sha256=found, n_features=n_features)
+    recipe = PostingsRecipe(activations_sha256=found, n_features=n_features)
     with open_activations(files.activations) as source:
         rows = segment_names(source.n_tokens, SEGMENT_TOKENS)
-    making = Making(recipe, {"reviews": store.key_of(reviews)}, rows)
+    making = Making(recipe, {}, rows)
     cpu, wall = time.process_time(), time.perf_counter()
     with driving(store, making) as draft:
         for part in draft.pending() if draft else ():
-            index_part.fn(
-                recipe, reviews, part=part, activations=files.activations, runtime=runtime
-            )
-    artifact = seal(store, making.key)
+            index_part.fn(recipe, part=part, activations=files.activations, runtime=runtime)
+    artifact = _joined(store, seal(store, making.key), reviews, runtime)
     seconds = time.process_time() - cpu, time.perf_counter() - wall
     return TokenIndex(store, artifact), *seconds
+
+
+def _joined(
+    store: ArtifactStore, postings: Artifact, reviews: Artifact, runtime: Runtime
+) -> Artifact:
+    inputs = {"postings": store.key_of(postings), "reviews": store.key_of(reviews)}
+    making = Making(IndexRecipe(), inputs, ("index",))
+    with driving(store, making) as draft:
+        for part in draft.pending() if draft else ():
+            join_index.fn(IndexRecipe(), postings, reviews, part=part, runtime=runtime)
+    return seal(store, making.key)
 
 
 def warmed(path: Path) -> Path:

@@ -27,13 +27,10 @@ class ReviewsRecipe(Recipe):
     """The sha256 of the tokenizer that every review's tokens were counted with; None: unchecked."""
 
 
-class IndexRecipe(Recipe):
-    """Postings: the tokens at which a feature is active, feature by feature.
+class PostingsRecipe(Recipe):
+    """Postings: the tokens at which a feature is active, feature by feature."""
 
-    The input `reviews` says of which tokens.
-    """
-
-    kind: ClassVar[str] = "token-index"
+    kind: ClassVar[str] = "token-postings"
 
     activations_sha256: str = Field(pattern=_SHA256)
     """The sha256 of the activation file (HDF5)."""
@@ -41,6 +38,16 @@ class IndexRecipe(Recipe):
     """How many features the autoencoder has, such as 24576: the file does not say."""
     values: Values = "f16"
     """How an activation is stored."""
+
+
+class IndexRecipe(Recipe):
+    """The inputs `postings` and `reviews`, of the same activation file, as one index.
+
+    Postings know no metadata: other texts or stars are joined with them in seconds.
+    """
+
+    kind: ClassVar[str] = "token-index"
+    version: ClassVar[int] = 2
 
 
 class GrammarSpec(Frozen):
@@ -120,6 +127,9 @@ class ActivationsRecipe(Recipe):
     model: TextModel
     sae_sha256: str | None = Field(default=None, pattern=_SHA256)
     """The sha256 of the autoencoder's weights when they come from a file."""
+    sae_settings: dict[str, bool] = Field(default_factory=dict)
+    """What its cfg.json says of how the weights are used, in the words of SAELens:
+    apply_b_dec_to_input and rescale_acts_by_decoder_norm, both said always."""
     k: int = Field(ge=1)
     """Active features a token."""
 

@@ -12,6 +12,7 @@ from conf.tokens import (
     ActivationsRecipe,
     FilesSource,
     IndexRecipe,
+    PostingsRecipe,
     Preset,
     ReviewsRecipe,
     SaeRecipe,
@@ -28,11 +29,11 @@ from storage.tokens import TokenIndex
 from storage.tokens.errors import BadActivations
 from storage.tokens.made import files_of
 from storage.tokens.postings import segment_names
-from storage.tokens.sae import open_sae, read_sae, weights_file
+from storage.tokens.sae import open_sae, read_sae, read_settings, weights_file
 from storage.tokens.source import open_activations
 from storage.tokens.texts import open_texts
 from tasks.models.text_models import weights_of
-from tasks.tokens import index_part, keep_reviews
+from tasks.tokens import index_part, join_index, keep_reviews
 from tasks.tokens.making import activate_part, keep_texts, train_autoencoder
 from tasks.tokens.report import star_rows
 from tasks.tokens.tokenizers import tokenizer_file
@@ -75,23 +76,21 @@ def make_index(
     one = Making(kept, {}, ("reviews",))
     name = f"{prefix}reviews"
     reviews = run.make(name, one, keep_reviews, files=files, tokenizer=tokenizer)
-    recipe = IndexRecipe(activations_sha256=activations, n_features=n_features, values=values)
-    making = Making(recipe, {"reviews": run.store.key_of(reviews)}, rows, row_bytes=row_bytes)
-    return run.make(
-        f"{prefix}index",
-        making,
-        index_part,
-        reviews,
-        activations=files.activations,
-        made={"tokenizer": tokenizer},
-    )
+    recipe = PostingsRecipe(activations_sha256=activations, n_features=n_features, values=values)
+    making = Making(recipe, {}, rows, row_bytes=row_bytes)
+    path = files.activations
+    postings = run.make(f"{prefix}postings", making, index_part, activations=path)
+    inputs = {"postings": run.store.key_of(postings), "reviews": run.store.key_of(reviews)}
+    joined = Making(IndexRecipe(), inputs, ("index",))
+    told = {"tokenizer": tokenizer}
+    return run.make(f"{prefix}index", joined, join_index, postings, reviews, made=told)
 
 
 def make_activations(run: Run, preset: Preset, prefix: str) -> tuple[FilesSource, int, str]:
     """Return activation files made of texts, how many features they have, and the tokenizer."""
     texts = _make_texts(run, preset.texts, prefix)
     model, tokenizer = _resolve(run, preset.model)
-    inputs = {"texts": run.store.key_of(texts)}
+    inputs, settings = {"texts": run.store.key_of(texts)}, dict[str, bool]()
     if preset.sae.path is None:
         sae = _make_sae(run, preset, model, texts, prefix)
         weights, given = open_sae(run.store, sae), [texts, sae]
@@ -99,7 +98,8 @@ def make_activations(run: Run, preset: Preset, prefix: str) -> tuple[FilesSource
     else:
         weights, given = read_sae(preset.sae.path), [texts]
         found = _sha256(run, weights_file(preset.sae.path))
-    recipe = ActivationsRecipe(model=model, sae_sha256=found, k=weights.k)
+        settings = read_settings(preset.sae.path)
+    recipe = ActivationsRecipe(model=model, sae_sha256=found, sae_settings=settings, k=weights.k)
     rows = open_texts(run.store, texts)["review_ids"].tolist()
     making = Making(recipe, inputs, rows)
     name, path = f"{prefix}activations", preset.sae.path

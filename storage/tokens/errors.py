@@ -1,7 +1,11 @@
 """What can be wrong with activation files and their metadata."""
 
-from conf.errors import FeaturemillError
+from conf.errors import FeaturemillError, WorldError
 
 
 class BadActivations(FeaturemillError):
     """An activation file, its metadata or its tokenizer is not what it must be."""
+
+
+class FileChanged(WorldError):
+    """A file is no longer the one that its recipe names."""

@@ -14,6 +14,7 @@ import numpy as np
 from conf.errors import RecipeError
 from conf.keys import ArtifactKey
 from storage.errors import DamagedArtifact
+from storage.manifest import Manifest
 from storage.store import Artifact, ArtifactStore
 from storage.tokens.postings import INDEX, OFFSETS, TOKENS, VALUES, map_array
 from storage.tokens.reviews import Reviews
@@ -39,8 +40,8 @@ class IndexPart:
     offsets: Array
 
 
-class TokenIndex:
-    """Read access to an index over activations."""
+class TokenPostings:
+    """Read access to postings: features and their tokens."""
 
     def __init__(self, store: ArtifactStore, artifact: Artifact) -> None:
         self.artifact = artifact
@@ -52,7 +53,6 @@ class TokenIndex:
                 f"{artifact.key}: {problem}. `featuremill verify` quarantines it; run the flow "
                 "again to remake it."
             )
-        self._reviews_key = ArtifactKey.parse(self.manifest.inputs["reviews"])
         with h5py.File(self.path / INDEX, "r") as file:
             self.n_features, self.n_tokens, self.k = (
                 int(file.attrs[name]) for name in ("n_features", "n_tokens", "k")
@@ -79,14 +79,6 @@ class TokenIndex:
             )
             for number, name in enumerate(self._names)
         ]
-
-    @cached_property
-    def reviews(self) -> Reviews:
-        """The reviews that the tokens belong to."""
-        found = self.store.find(self._reviews_key)
-        if found is None:
-            raise self.store.unknown(str(self._reviews_key))
-        return Reviews(self.store, found)
 
     def column(self, name: str) -> Array:
         """Return a statistic of all features: count, sum, sum_of_squares, max, histogram, ..."""
@@ -120,25 +112,15 @@ class TokenIndex:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         return np.concatenate(tokens), np.concatenate(values).astype(np.float32)
 
-    def ranked(
-        self, feature: int, count: int | None = None, *, one_per_review: bool = False
-    ) -> tuple[Array, Array]:
-        """Return the strongest tokens of `feature` and their values: all, or the first `count`.
-
-        With `one_per_review` only the strongest token of each review counts.
-        """
-        if count is not None and count <= 64 and not one_per_review:
+    def strongest(self, feature: int, count: int | None = None) -> tuple[Array, Array]:
+        """Return the strongest tokens of `feature` and their values: all, or the first `count`."""
+        if count is not None and count <= 64:
             return self._top(feature, count)
         tokens, values = self.postings(feature)
-        if count is not None and not one_per_review and count < len(values):
-            floor = -np.partition(-values, count - 1)[count - 1] if count else np.inf
-            kept = values >= floor
+        if count is not None and count < len(values):
+            kept = values >= -np.partition(-values, count - 1)[count - 1]
             tokens, values = tokens[kept], values[kept]
         order = np.argsort(-values, kind="stable")
-        if one_per_review:
-            reviews = self.reviews.positions.reviews_of(tokens[order])
-            _, firsts = np.unique(reviews, return_index=True)
-            order = order[np.sort(firsts)]
         return tokens[order][:count], values[order][:count]
 
     def _top(self, feature: int, count: int) -> tuple[Array, Array]:
@@ -229,6 +211,34 @@ class TokenIndex:
         tokens = part.tokens[places].astype(np.int64) + base
         return tokens, features, part.values[places].astype(np.float32)
 
+
+class TokenIndex(TokenPostings):
+    """Read access to an index over activations: postings, and the reviews that they go with."""
+
+    def __init__(self, store: ArtifactStore, artifact: Artifact) -> None:
+        joined = store.manifest(artifact.key)
+        super().__init__(store, _input(store, joined, "postings"))
+        self.artifact, self.manifest = artifact, joined
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """The reviews that the tokens belong to."""
+        return Reviews(self.store, _input(self.store, self.manifest, "reviews"))
+
+    def ranked(
+        self, feature: int, count: int | None = None, *, one_per_review: bool = False
+    ) -> tuple[Array, Array]:
+        """Return the strongest tokens of `feature` and their values: all, or the first `count`.
+
+        With `one_per_review` only the strongest token of each review counts.
+        """
+        if not one_per_review:
+            return self.strongest(feature, count)
+        tokens, values = self.strongest(feature)
+        _, firsts = np.unique(self.reviews.positions.reviews_of(tokens), return_index=True)
+        firsts = np.sort(firsts)[:count]
+        return tokens[firsts], values[firsts]
+
     def features_of_review(self, review_id: str) -> "pd.DataFrame":
         """Return the features active in a review: feature, tokens, max, sum; largest sum first."""
         import pandas as pd
@@ -272,6 +282,14 @@ class TokenIndex:
                 "mean": (sums / positions.lengths[rows])[order],
             }
         )
+
+
+def _input(store: ArtifactStore, joined: Manifest, name: str) -> Artifact:
+    key = ArtifactKey.parse(joined.inputs[name])
+    found = store.find(key)
+    if found is None:
+        raise store.unknown(str(key))
+    return found
 
 
 def _search(tokens: Array, begins: Array, ends: Array, wanted: int) -> Array:

@@ -60,6 +60,9 @@ def _parts(draft: Draft) -> Iterator[tuple[list[str], Array, Array, Array]]:
 
 
 def files_of(store: ArtifactStore, artifact: Artifact) -> tuple[Path, Path]:
-    """Return where the activation file and the metadata file of an artifact lie."""
+    """Return where the activation file and the metadata file of an artifact lie; raises
+    UnknownArtifact when it is not made yet."""
     folder = store.path_of(artifact)
+    if not folder.is_dir():
+        raise store.unknown(artifact.key)
     return folder / ACTIVATIONS, folder / METADATA

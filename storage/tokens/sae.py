@@ -18,6 +18,7 @@ Array = np.ndarray[Any, Any]
 
 WEIGHTS, CONFIG = "sae.safetensors", "cfg.json"
 _LENS_WEIGHTS = "sae_weights.safetensors"
+_SETTINGS = {"apply_b_dec_to_input": True, "rescale_acts_by_decoder_norm": False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +46,45 @@ def weights_file(folder: Path) -> Path:
     for name in (WEIGHTS, _LENS_WEIGHTS):
         if (folder / name).is_file() and (folder / CONFIG).is_file():
             return folder / name
+    if shards := sorted(path.name for path in folder.glob("*-of-*.safetensors")):
+        raise BadActivations(
+            f"{folder}: the autoencoder is in several files ({', '.join(shards)}); one is read. "
+            f"Write their tensors to one {WEIGHTS} with safetensors' load_file and save_file."
+        )
+    if inside := sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}")):
+        raise BadActivations(
+            f"{folder} holds autoencoders of several layers: {', '.join(inside)}. Set sae.path to "
+            "one of them."
+        )
     raise BadActivations(
         f"{folder} holds no autoencoder: {CONFIG} with {WEIGHTS} (EleutherAI/sparsify) or "
         f"{_LENS_WEIGHTS} (SAELens) is needed. Set sae.path to the directory that has them."
     )
 
 
+def read_settings(folder: Path) -> dict[str, bool]:
+    """Return what cfg.json says of how the weights are used, in SAELens's words, all of it said:
+    sparsify's autoencoders are always used as its defaults are. k is apart."""
+    is_lens = weights_file(folder).name == _LENS_WEIGHTS
+    config = _config(folder) if is_lens else {}
+    return {name: bool(config.get(name, usual)) for name, usual in _SETTINGS.items()}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise BadActivations(f"{folder / CONFIG} is no JSON: {problem}.") from problem
+    if not isinstance(found, dict):
+        raise BadActivations(f"{folder / CONFIG} holds no JSON object.")
+    return found
+
+
 def read_sae(folder: Path) -> Sae:
     """Return the autoencoder in `folder`; raises BadActivations for one that is not TopK."""
     path = weights_file(folder)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = _config(folder)
         with safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _of_sparsify(tensors, config) if path.name == WEIGHTS else _of_lens(tensors, config)
@@ -63,8 +92,6 @@ def read_sae(folder: Path) -> Sae:
         raise BadActivations(
             f"{folder}: {problem} is missing in {path.name} or {CONFIG}."
         ) from None
-    except ValueError as problem:
-        raise BadActivations(f"{folder / CONFIG} is no JSON: {problem}.") from problem
     except SafetensorError as problem:
         raise BadActivations(f"{path} is no whole safetensors file: {problem}.") from problem
 
@@ -133,6 +160,8 @@ def write_sae(writer: PartWriter, sae: Sae, facts: dict[str, Any]) -> None:
 
 
 def open_sae(store: ArtifactStore, artifact: Artifact) -> Sae:
-    """Return the autoencoder of an artifact."""
-    (path,) = store.path_of(artifact).glob(f"parts/*/{WEIGHTS}")
-    return read_sae(path.parent)
+    """Return the autoencoder of an artifact; raises UnknownArtifact when it is not made yet."""
+    found = list(store.path_of(artifact).glob(f"parts/*/{WEIGHTS}"))
+    if not found:
+        raise store.unknown(artifact.key)
+    return read_sae(found[0].parent)

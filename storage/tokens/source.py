@@ -13,6 +13,7 @@ from storage.tokens.errors import BadActivations
 
 Array = np.ndarray[Any, Any]
 
+_PIECE_TOKENS = 1 << 14
 _DATASETS = ("z_idx", "z_val", "rev_idx", "review_ids_unique")
 
 
@@ -33,6 +34,13 @@ class Activations:
     def k(self) -> int:
         """How many features are listed for a token."""
         return int(self.file["z_idx"].shape[1])
+
+    @property
+    def piece_tokens(self) -> int:
+        """How many tokens are best read at once: what stays in the cache until it is used, but
+        whole chunks, of which HDF5 would decompress every one anew for each read of a part."""
+        is_plain = all(self.file[name].chunks is None for name in ("z_idx", "z_val"))
+        return _PIECE_TOKENS if is_plain else 1 << 16
 
     def review_ids(self) -> Array:
         """Return the ids of the reviews, bytes as the file has them, in its order."""

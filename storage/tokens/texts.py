@@ -118,8 +118,10 @@ def write_texts(writer: PartWriter, table: "pd.DataFrame") -> None:
 
 
 def open_texts(store: ArtifactStore, artifact: Artifact) -> "pd.DataFrame":
-    """Return the table of texts."""
+    """Return the table of texts; raises UnknownArtifact when it is not made yet."""
     import pandas as pd
 
-    (path,) = store.path_of(artifact).glob(f"parts/*/{TEXTS}")
-    return pd.read_parquet(path)
+    found = list(store.path_of(artifact).glob(f"parts/*/{TEXTS}"))
+    if not found:
+        raise store.unknown(artifact.key)
+    return pd.read_parquet(found[0])

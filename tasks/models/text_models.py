@@ -161,7 +161,16 @@ def _huggingface(folder: Path, layer: int, device: str) -> tuple[Any, int]:
 
 
 def _context_of(model: Any) -> int:
-    """Return how many tokens the model reads; RoBERTa's positions begin behind its padding's."""
+    """Return how many tokens the model reads; RoBERTa's positions begin behind its padding's.
+
+    Raises RecipeError for a model that does not say, such as T5 with its relative positions.
+    """
+    if getattr(model.config, "max_position_embeddings", None) is None:
+        raise RecipeError(
+            f"The model's config.json (model_type {model.config.model_type!r}) has no "
+            "max_position_embeddings: how many tokens it reads at once is not known. Models with "
+            "absolute or rotary positions say it, such as GPT-2, BERT and Llama; take one of those."
+        )
     places = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     padding = getattr(places, "padding_idx", None)
     return int(model.config.max_position_embeddings) - (0 if padding is None else padding + 1)

@@ -7,19 +7,23 @@ from typing import Any
 import numpy as np
 
 from conf.runtime import Runtime
-from conf.tokens import SEGMENT_TOKENS, FilesSource, IndexRecipe, ReviewsRecipe
+from conf.tokens import SEGMENT_TOKENS, FilesSource, IndexRecipe, PostingsRecipe, ReviewsRecipe
+from storage.atomic import write_json
 from storage.store import Artifact, ArtifactStore
+from storage.tokens import TokenPostings
 from storage.tokens.errors import BadActivations
 from storage.tokens.npz import read_arrays
 from storage.tokens.positions import map_positions
 from storage.tokens.postings import Postings, Span, segment_number, write_part
-from storage.tokens.reviews import review_frame, write_reviews
+from storage.tokens.reviews import Reviews, review_frame, write_reviews
 from storage.tokens.source import Activations, open_activations
+from storage.tokens.unchanged import check_unchanged
 from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.tokens.postings import BadEntry, build_postings
 from tasks.progress import advance
 from tasks.tokens.tokenizers import TextTokenizer, check_counts
 
+JOINED = "joined.json"
 _FAULTS = {
     1: "lists a feature that is out of range, the autoencoder has {n_features} (0 to {last}): is "
     "n_features right?",
@@ -43,7 +47,8 @@ def keep_reviews(
     With a tokenizer every review's text is tokenized and its count compared with the file's.
     """
     check_not_stopped()
-    draft = ArtifactStore(runtime.store).open_draft(recipe.key())
+    store = ArtifactStore(runtime.store)
+    draft = store.open_draft(recipe.key())
     with open_activations(files.activations) as source:
         positions = map_positions(source)
         frame = review_frame(read_arrays(files.metadata), source.review_ids(), files.metadata)
@@ -52,27 +57,29 @@ def keep_reviews(
         check_counts(found, frame["review_id"], frame["full_text"], positions.lengths)
     with draft.write_part(part) as writer:
         write_reviews(writer, frame, positions)
+        check_unchanged(
+            store,
+            {files.activations: recipe.activations_sha256, files.metadata: recipe.metadata_sha256},
+        )
     return len(frame)
 
 
 @part_task
-def index_part(
-    recipe: IndexRecipe, reviews: Artifact, *, part: str, activations: Path, runtime: Runtime
-) -> int:
+def index_part(recipe: PostingsRecipe, *, part: str, activations: Path, runtime: Runtime) -> int:
     """Seal the postings of the segments of `part`, and return how many segments those are."""
     check_not_stopped()
     from tasks.compute.tokens.kernels import bin_edges
 
     store = ArtifactStore(runtime.store)
-    draft = store.open_draft(recipe.key(reviews=store.key_of(reviews)))
+    draft = store.open_draft(recipe.key())
     numbers = [segment_number(name) for name in draft.rows_of(part)]
     first = numbers[0] * SEGMENT_TOKENS
     with open_activations(activations) as source, draft.write_part(part) as writer:
         stop = min((numbers[-1] + 1) * SEGMENT_TOKENS, source.n_tokens)
-        segments = _segments(source, first, stop, name=str(draft.key))
+        pieces = _pieces(source, first, stop, name=str(draft.key))
         try:
             postings = build_postings(
-                segments,
+                pieces,
                 count=len(numbers),
                 n_features=recipe.n_features,
                 k=source.k,
@@ -84,20 +91,43 @@ def index_part(
         write_part(
             writer, Postings(**vars(postings)), Span(first, stop - first, source.k), bin_edges()
         )
+        check_unchanged(store, {activations: recipe.activations_sha256})
     return len(numbers)
 
 
-def _segments(
+@part_task
+def join_index(
+    recipe: IndexRecipe, postings: Artifact, reviews: Artifact, *, part: str, runtime: Runtime
+) -> int:
+    """Seal that `postings` and `reviews` are of the same tokens; return how many those are."""
+    store = ArtifactStore(runtime.store)
+    inputs = {"postings": store.key_of(postings), "reviews": store.key_of(reviews)}
+    draft = store.open_draft(recipe.key(**inputs))
+    listed, known = TokenPostings(store, postings).n_tokens, Reviews(store, reviews).positions
+    if listed != known.n_tokens:
+        raise BadActivations(
+            f"{postings.key} is of {listed} tokens, {reviews.key} of {known.n_tokens}: they are of "
+            "different activation files."
+        )
+    with draft.write_part(part) as writer:
+        write_json(writer.folder / JOINED, {"n_tokens": listed, "n_reviews": known.n_reviews})
+    return listed
+
+
+def _pieces(
     source: Activations, first: int, stop: int, name: str
 ) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-    room = source.buffers(min(SEGMENT_TOKENS, stop - first))
-    for start in range(first, stop, SEGMENT_TOKENS):
-        yield source.read(start, min(start + SEGMENT_TOKENS, stop), room)
-        advance(name, 1)
+    step = min(source.piece_tokens, SEGMENT_TOKENS)
+    room = source.buffers(min(step, stop - first))
+    for start in range(first, stop, step):
+        end = min(start + step, stop)
+        yield source.read(start, end, room)
+        if end == stop or (end - first) % SEGMENT_TOKENS == 0:
+            advance(name, 1)
 
 
 def _explained(
-    bad: BadEntry, path: Path, source: Activations, recipe: IndexRecipe
+    bad: BadEntry, path: Path, source: Activations, recipe: PostingsRecipe
 ) -> BadActivations:
     features, values = source.read(bad.token, bad.token + 1)
     fault = _FAULTS[bad.fault].format(n_features=recipe.n_features, last=recipe.n_features - 1)

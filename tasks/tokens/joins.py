@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 
 _NUMBERS, _NAMES = ("stars", "useful"), ("user_id", "business_id")
 _FEW = 10
+_EXACT_REASON = "its error is 0: all its reviews agree to the last digit"
 _FEW_REASON = f"fewer than {_FEW} reviews have it"
 
 
@@ -46,7 +47,8 @@ def associations(
         tokens, active = index.postings(feature)
         one = regression.of(owner[tokens], active.astype(np.float64))
         found.append((feature, one.reviews, one.effect, one.error))
-    frame = pd.DataFrame(found, columns=["feature", "reviews", "effect", "error"])
+    names = {"feature": int, "reviews": int, "effect": float, "error": float}
+    frame = pd.DataFrame(found, columns=list(names)).astype(names)  # types for no feature, too
     return _tested(frame, regression.reviews, np.isnan(frame["effect"]).to_numpy(), column)
 
 
@@ -99,7 +101,8 @@ def _tested(frame: "pd.DataFrame", reviews: int, constant: Array, column: str) -
     np.divide(frame["effect"].to_numpy(), frame["error"].to_numpy(), out=z, where=is_testable)
     p = 2 * stdtr(max(1, reviews - 1), -np.abs(z))
     frame["z"], frame["p"], frame["q"] = z, p, false_discovery(p)
-    reasons = (f"{column} does not vary" if still else _FEW_REASON for still in constant)
+    is_few = frame["reviews"].to_numpy() < _FEW
+    reasons = np.select([constant, is_few], [f"{column} does not vary", _FEW_REASON], _EXACT_REASON)
     told = [None if tested else why for tested, why in zip(is_testable, reasons, strict=True)]
     frame["reason"] = pd.Series(told, dtype=object)  # text of pandas' own would be NaN for none
     order = np.argsort(-np.abs(np.nan_to_num(z)), kind="stable")

@@ -10,8 +10,9 @@ from conf.runtime import Runtime
 from conf.tokens import ActivationsRecipe, GrammarSpec, SaeRecipe, TextsRecipe
 from storage.store import Artifact, ArtifactStore
 from storage.tokens.made import write_part
-from storage.tokens.sae import Sae, open_sae, read_sae, write_sae
+from storage.tokens.sae import Sae, open_sae, read_sae, weights_file, write_sae
 from storage.tokens.texts import open_texts, read_texts, write_texts
+from storage.tokens.unchanged import check_unchanged
 from tasks.checkpoint import check_not_stopped, part_task
 from tasks.models.devices import enter_lane
 from tasks.models.protocols import Float32
@@ -32,13 +33,16 @@ _FEWEST_TOKENS = 20
 def keep_texts(recipe: TextsRecipe, *, part: str, path: Path | None, runtime: Runtime) -> int:
     """Seal the texts of a file, or of the grammar, and return how many there are."""
     check_not_stopped()
-    draft = ArtifactStore(runtime.store).open_draft(recipe.key())
+    store = ArtifactStore(runtime.store)
+    draft = store.open_draft(recipe.key())
     if path is not None:
         table = read_texts(path, recipe.columns, recipe.limit)
     else:
         table = _written(recipe.grammar or GrammarSpec()).iloc[: recipe.limit]
     with draft.write_part(part) as writer:
         write_texts(writer, table)
+        if path is not None:
+            check_unchanged(store, {path: recipe.file_sha256})
     return len(table)
 
 
@@ -115,6 +119,8 @@ def activate_part(
     )
     with draft.write_part(part) as writer:
         write_part(writer, *found)
+        if sae_path is not None:
+            check_unchanged(store, {weights_file(sae_path): recipe.sae_sha256})
     return len(names)
 
 

@@ -5,15 +5,16 @@ import pytest
 from conf.errors import RecipeError
 from conf.keys import ArtifactKey
 from conf.load import load_preset
-from conf.tokens import IndexRecipe, Preset, SaeRecipe, TextModel
+from conf.tokens import IndexRecipe, PostingsRecipe, Preset, SaeRecipe, TextModel
 
 ZEROS = "0" * 64
 
 
 def test_the_key_of_an_index_is_pinned() -> None:
-    recipe = IndexRecipe(activations_sha256=ZEROS, n_features=24576)
-    key = recipe.key(reviews=ArtifactKey("token-reviews", 1, "0" * 16))
-    assert str(key) == "token-index-v1-04540b5aa74826b2"
+    postings = PostingsRecipe(activations_sha256=ZEROS, n_features=24576).key()
+    assert str(postings) == "token-postings-v1-6a25728c24dd45d4"
+    key = IndexRecipe().key(postings=postings, reviews=ArtifactKey("token-reviews", 1, "0" * 16))
+    assert str(key) == "token-index-v2-0d628fc6feec00e1"
 
 
 def test_the_preset_of_the_seed_has_its_constants() -> None:

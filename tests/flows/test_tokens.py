@@ -41,8 +41,8 @@ def index(made: Run) -> TokenIndex:
 
 def test_a_second_run_makes_nothing(made: Run) -> None:
     again = token_index(PRESET, made.runtime)
-    assert [one.state for one in made.made] == ["Completed"] * 5
-    assert [one.state for one in again.made] == ["Cached"] * 5
+    assert [one.state for one in made.made] == ["Completed"] * 6
+    assert [one.state for one in again.made] == ["Cached"] * 6
 
 
 def test_every_token_has_its_features_in_the_seeds_files(made: Run, index: TokenIndex) -> None:
@@ -76,7 +76,13 @@ def test_an_autoencoder_in_a_directory_is_used(made: Run, index: TokenIndex) -> 
     (config,) = made.store.path_of(made.made[1].artifact).glob("parts/*/cfg.json")
     given = PRESET.model_copy(update={"sae": SaeSource(path=config.parent)})
     run = token_index(given, made.runtime)
-    assert [one.name for one in run.made] == ["texts", "activations", "reviews", "index"]
+    assert [one.name for one in run.made] == [
+        "texts",
+        "activations",
+        "reviews",
+        "postings",
+        "index",
+    ]
     theirs: TokenIndex = open_artifact(run.made[-1].artifact, run.store)
     np.testing.assert_array_equal(theirs.column("count"), index.column("count"))
 
@@ -122,3 +128,12 @@ def test_a_wrong_question_says_what_is_wanted(
     store = str(made.runtime.store)
     assert main(["tokens", ask, "tokens/index", *rest, "--store", store]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_plan_of_an_empty_store_goes_as_far_as_can_be_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "written_reviews", "--store", str(tmp_path), "--json"]) == 0
+    told = capsys.readouterr().out
+    assert "written_reviews/texts" in told
+    assert "written_reviews/sae" in told

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int32, Int64, Shaped, UInt, UInt16, UInt32, UInt64
+from jaxtyping import Float, Float32, Float64, Int32, Shaped, UInt, UInt16, UInt32, UInt64
 
 SEGMENT_TOKENS = 1 << 16
-_BLOCK_TOKENS = 1 << 14
-"""Tokens that are scattered at once: the places of so many entries stay in the cache."""
-_BLOCKS = SEGMENT_TOKENS // _BLOCK_TOKENS
 _LARGEST_HALF = 0x477FEFFF  # the float32 below which a value rounds to a finite float16
 _LARGEST_FLOAT = 0x7F7FFFFF
 
@@ -48,7 +45,7 @@ class Postings:
 
 
 def build_postings(
-    segments: Iterable[tuple[Int32[np.ndarray, "_ k"], Float32[np.ndarray, "_ k"]]],
+    pieces: Iterable[tuple[Int32[np.ndarray, "_ k"], Float32[np.ndarray, "_ k"]]],
     *,
     count: int,
     n_features: int,
@@ -56,31 +53,27 @@ def build_postings(
     first_token: int,
     values: Literal["f16", "f32"],
 ) -> Postings:
-    """Return the postings of `count` segments of at most 65,536 tokens.
+    """Return the postings of `count` segments of at most 65,536 tokens, given in pieces.
 
-    Each is (features (n, k) int32, values (n, k) float32); all but the last are full. Raises
-    BadEntry, and ValueError for more entries than 32 bits count.
+    A piece is (features (n, k) int32, values (n, k) float32); all but the last have a multiple of
+    2,048 tokens. Raises BadEntry, and ValueError for more entries than 32 bits count.
     """
     if count * SEGMENT_TOKENS * k >= 1 << 32:
         raise ValueError(
             f"{count} segments of {k} listed features a token are {count * SEGMENT_TOKENS * k:,} "
             f"entries; a part holds fewer than 2^32. Set part_rows to at most {_most(k)}."
         )
-    from tasks.compute.tokens.kernels import DUPLICATE, merge
+    from tasks.compute.tokens.sorting import DUPLICATE, gather
 
     is_half = values == "f16"
     packed = np.empty(count * SEGMENT_TOKENS * k, np.uint32 if is_half else np.uint64)
-    starts = np.zeros((count * _BLOCKS, n_features + 1), np.int64)
-    for number, (features, given) in enumerate(segments):
-        first = first_token + number * SEGMENT_TOKENS
-        rows = starts[number * _BLOCKS : (number + 1) * _BLOCKS]
-        begin = int(starts[number * _BLOCKS - 1, -1]) if number else 0
-        _sort(features, given, begin, rows, packed, is_half=is_half, first_token=first)
-    entries = int(starts[-1, -1])
+    starts, entries = _part(pieces, packed, count, n_features, first_token)
     offsets = np.empty(n_features * count + 1, np.uint32)
+    offsets[-1] = entries
     tokens = np.empty(entries, np.uint16)
     bits = np.empty(entries, np.uint16 if is_half else np.uint32)
-    if (twice := merge(packed, starts, _BLOCKS, offsets, tokens, bits)) >= 0:
+    by_feature = offsets[:-1].reshape(n_features, count)
+    if (twice := gather(packed, starts, by_feature, tokens, bits)) >= 0:
         raise BadEntry(DUPLICATE, first_token + twice)
     del packed
     return _described(count, offsets, tokens, bits, n_features, first_token)
@@ -90,33 +83,30 @@ def _most(k: int) -> int:
     return ((1 << 32) - 1) // (SEGMENT_TOKENS * k)
 
 
-def _sort(
-    features: Int32[np.ndarray, "n k"],
-    given: Float32[np.ndarray, "n k"],
-    begin: int,
-    starts: Int64[np.ndarray, "blocks _"],
+def _part(
+    pieces: Iterable[tuple[Int32[np.ndarray, "_ k"], Float32[np.ndarray, "_ k"]]],
     packed: UInt[np.ndarray, " _"],
-    *,
-    is_half: bool,
+    segments: int,
+    n_features: int,
     first_token: int,
-) -> None:
-    from tasks.compute.tokens.kernels import count, scatter
+) -> tuple[UInt32[np.ndarray, "blocks _"], int]:
+    """Fill `packed`; return where each block's buckets begin, and how many entries there are."""
+    from tasks.compute.tokens.sorting import BLOCK_TOKENS, BUCKET_FEATURES, part
 
-    bits = given.view(np.int32)
+    buckets = -(-n_features // BUCKET_FEATURES)
+    starts = np.zeros((segments * SEGMENT_TOKENS // BLOCK_TOKENS, buckets + 1), np.uint32)
+    is_half = packed.dtype == np.uint32
     limit = _LARGEST_HALF if is_half else _LARGEST_FLOAT
-    for block, row in enumerate(starts):
-        first = block * _BLOCK_TOKENS
-        part = slice(first, first + _BLOCK_TOKENS)
-        counts = np.zeros(len(row) - 1, np.uint32)
-        fault, token = count(features[part], bits[part], limit, counts)
+    block, entries = 0, 0
+    for features, given in pieces:
+        rows, bits = starts[block:], given.view(np.int32)
+        entries, fault, token = part(
+            features, bits, limit, n_features, is_half, rows, entries, packed
+        )
         if fault:
-            raise BadEntry(fault, first_token + first + token)
-        row[0] = begin
-        np.cumsum(counts, out=row[1:])
-        row[1:] += begin
-        begin = int(row[-1])
-        cursors = row[:-1].astype(np.uint32)
-        scatter(features[part], bits[part], first, cursors, is_half, packed)
+            raise BadEntry(fault, first_token + block * BLOCK_TOKENS + token)
+        block += -(-len(features) // BLOCK_TOKENS)
+    return starts, entries
 
 
 def _described(

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from storage.tokens.errors import BadActivations
-from storage.tokens.sae import read_sae
+from storage.tokens.sae import read_sae, read_settings
 
 Array = np.ndarray[Any, Any]
 
@@ -109,4 +109,47 @@ def test_settings_that_are_no_json_are_told(tmp_path: Path, weights: dict[str, A
 
 def test_a_directory_without_one_says_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(BadActivations, match=r"holds no autoencoder: cfg\.json with"):
+        read_sae(tmp_path)
+
+
+def test_settings_are_what_the_config_means_not_how_it_is_written(
+    tmp_path: Path, weights: dict[str, Array]
+) -> None:
+    usual = {"apply_b_dec_to_input": True, "rescale_acts_by_decoder_norm": False}
+    folder = lens(tmp_path, weights)
+    assert read_settings(folder) == usual
+    lens(tmp_path, weights, apply_b_dec_to_input=True, hook_name="said otherwise")
+    assert read_settings(folder) == usual
+    lens(tmp_path, weights, rescale_acts_by_decoder_norm=True)
+    assert read_settings(folder) == {**usual, "rescale_acts_by_decoder_norm": True}
+
+
+def test_sparsifys_settings_are_the_usual_ones(tmp_path: Path, weights: dict[str, Array]) -> None:
+    folder = sparsify(tmp_path, weights, rescale_acts_by_decoder_norm=True)  # not a word of its own
+    assert read_settings(folder) == {
+        "apply_b_dec_to_input": True,
+        "rescale_acts_by_decoder_norm": False,
+    }
+
+
+def test_an_autoencoder_in_several_files_is_refused_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "cfg.json").write_text("{}")
+    for number in (1, 2):
+        (tmp_path / f"model-0000{number}-of-00002.safetensors").touch()
+    told = r"in several files \(model-00001-of-00002.safetensors, .*\); one is read. Write their"
+    with pytest.raises(BadActivations, match=told):
+        read_sae(tmp_path)
+
+
+def test_a_folder_of_layers_names_them(tmp_path: Path, weights: dict[str, Array]) -> None:
+    (tmp_path / "layers.3").mkdir()
+    sparsify(tmp_path / "layers.3", weights)
+    with pytest.raises(BadActivations, match=r"several layers: layers\.3\. Set sae\.path"):
+        read_sae(tmp_path)
+
+
+def test_a_config_that_is_no_object_is_refused(tmp_path: Path, weights: dict[str, Array]) -> None:
+    sparsify(tmp_path, weights)
+    (tmp_path / "cfg.json").write_text("[]")
+    with pytest.raises(BadActivations, match="holds no JSON object"):
         read_sae(tmp_path)

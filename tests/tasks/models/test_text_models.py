@@ -1,5 +1,6 @@
 """Hidden states of language models: as the model's own library gives them, for every token."""
 
+import types
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from conf.errors import RecipeError
 from conf.runtime import Runtime
 from conf.tokens import TextModel
 from tasks.models.identity import WeightsMissing
-from tasks.models.text_models import load_text_states, weights_of
+from tasks.models.text_models import _context_of, load_text_states, weights_of
 
 TEXTS = ["the tacos were good", "", "jalapeño!", "and the salsa was very good too"]
 
@@ -108,3 +109,9 @@ def test_a_layer_that_is_not_there_says_how_many_are() -> None:
 def test_a_missing_model_says_what_to_put_where(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match=r"'gpt2' are missing.*Put its config\.json"):
         weights_of(TextModel(family="huggingface", name="gpt2"), Runtime(models=tmp_path))
+
+
+def test_a_model_of_relative_positions_is_refused_by_its_type() -> None:
+    config = types.SimpleNamespace(model_type="t5")
+    with pytest.raises(RecipeError, match=r"model_type 't5'\) has no max_position_embeddings"):
+        _context_of(types.SimpleNamespace(config=config))

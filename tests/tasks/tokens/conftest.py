@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from conf.runtime import Runtime
-from conf.tokens import SEGMENT_TOKENS, FilesSource, IndexRecipe, ReviewsRecipe, Values
+from conf.tokens import (
+    SEGMENT_TOKENS,
+    FilesSource,
+    IndexRecipe,
+    PostingsRecipe,
+    ReviewsRecipe,
+    Values,
+)
 from storage.drafts import Making
 from storage.hashes import Hashes
 from storage.publishing import driving, seal
@@ -20,7 +27,7 @@ from storage.tokens import TokenIndex
 from storage.tokens.postings import segment_names
 from storage.tokens.seedfiles import write_activations, write_metadata
 from storage.tokens.source import open_activations
-from tasks.tokens import index_part, keep_reviews
+from tasks.tokens import index_part, join_index, keep_reviews
 
 Array = np.ndarray[Any, Any]
 
@@ -159,16 +166,19 @@ def make_index(
         for part in draft.pending() if draft else ():
             keep_reviews.fn(kept, part=part, files=files, tokenizer=tokenizer, runtime=runtime)
     reviews = seal(home, kept.key())
-    recipe = IndexRecipe(activations_sha256=sums[0], n_features=n_features, values=values)
+    recipe = PostingsRecipe(activations_sha256=sums[0], n_features=n_features, values=values)
     with open_activations(files.activations) as source:
         rows = segment_names(source.n_tokens, SEGMENT_TOKENS)
-    making = Making(recipe, {"reviews": kept.key()}, rows)
+    making = Making(recipe, {}, rows)
     with driving(home, making, part_rows=part_rows) as draft:
         for part in draft.pending() if draft else ():
-            index_part.fn(
-                recipe, reviews, part=part, activations=files.activations, runtime=runtime
-            )
-    return TokenIndex(home, seal(home, making.key))
+            index_part.fn(recipe, part=part, activations=files.activations, runtime=runtime)
+    postings = seal(home, making.key)
+    joined = Making(IndexRecipe(), {"postings": making.key, "reviews": kept.key()}, ("index",))
+    with driving(home, joined) as draft:
+        for part in draft.pending() if draft else ():
+            join_index.fn(IndexRecipe(), postings, reviews, part=part, runtime=runtime)
+    return TokenIndex(home, seal(home, joined.key))
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conf.errors import RecipeError
 from storage.tokens import TokenIndex
-from tasks.tokens.joins import associations, by_group, separating
+from tasks.tokens.joins import _tested, associations, by_group, separating
 
 Array = np.ndarray[Any, Any]
 REVIEWS, FEATURES = 60, 30
@@ -111,3 +112,19 @@ def test_reviews_of_no_known_user_are_no_group(index: TokenIndex) -> None:
     found = by_group(other, 3, "user_id")
     assert "" not in found["group"].tolist()
     assert found["reviews"].sum() == REVIEWS - 1
+
+
+def test_no_feature_asked_is_an_empty_table_with_the_same_columns(index: TokenIndex) -> None:
+    empty = associations(index, features=[])
+    assert len(empty) == 0
+    assert list(empty.columns) == list(associations(index, features=[3]).columns)
+
+
+def test_an_error_of_zero_is_not_told_as_too_few_reviews() -> None:
+    given = {"feature": [1, 2], "reviews": [20, 9], "effect": [0.5, 0.5], "error": [0.0, 0.1]}
+    frame = _tested(pd.DataFrame(given), 100, np.zeros(2, np.bool_), "stars")
+    assert np.isnan(frame["p"]).all()
+    assert frame["reason"].tolist() == [
+        "its error is 0: all its reviews agree to the last digit",
+        "fewer than 10 reviews have it",
+    ]

@@ -105,3 +105,38 @@ def test_faults_are_told_with_their_token(
     with pytest.raises(BadEntry) as caught:
         built(np.array(good + features, np.int32), np.array(ones + values, np.float32))
     assert (caught.value.fault, caught.value.token) == (fault, 5)
+
+
+def test_a_token_listed_twice_over_parted_blocks_is_told_and_neighbours_are_not() -> None:
+    features = np.zeros((70_000, 2), np.int32)
+    features[:, 1] = 1 + np.arange(70_000) % 100  # two buckets, 35 blocks, two segments
+    values = np.ones(features.shape, np.float32)
+    whole = [(features[:65_536], values[:65_536]), (features[65_536:], values[65_536:])]
+    found = build_postings(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
+    assert found.offsets[[1, 2]].tolist() == [65_536, 70_000]
+    features[69_999, 1] = 0
+    with pytest.raises(BadEntry) as caught:
+        build_postings(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
+    assert (caught.value.fault, caught.value.token) == (4, 69_999)
+
+
+def test_the_same_offset_in_two_segments_is_no_repeat() -> None:
+    features, values = np.zeros((65_537, 1), np.int32), np.zeros((65_537, 1), np.float32)
+    values[0] = values[65_536] = 1
+    whole = [(features[:65_536], values[:65_536]), (features[65_536:], values[65_536:])]
+    found = build_postings(whole, count=2, n_features=1, k=1, first_token=0, values="f32")
+    assert found.tokens.tolist() == [0, 0]
+    assert found.offsets.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("n_features", [64, 65, 200])
+def test_postings_are_those_of_a_stable_sort_whatever_the_buckets(n_features: int) -> None:
+    random = np.random.default_rng(5)
+    features = np.argsort(random.random((5000, n_features)), axis=1)[:, :7].astype(np.int32)
+    values = random.integers(-2, 9, features.shape).astype(np.float32)
+    found = built(features, values, n_features=n_features)
+    active = values.ravel() > 0
+    order = np.argsort(features.ravel()[active], kind="stable")
+    tokens = np.repeat(np.arange(5000), 7)[active][order]
+    np.testing.assert_array_equal(found.tokens, tokens)
+    np.testing.assert_array_equal(found.values, values.ravel()[active][order])

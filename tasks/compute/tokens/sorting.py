@@ -1,0 +1,245 @@
+"""From tokens with their features to features with their tokens: a sort in two steps, compiled.
+
+A block of 2,048 tokens is first parted into buckets of 64 features, each entry one word (value,
+feature in its bucket, token in its block), then each bucket of all blocks is counted and sorted.
+Both steps write to few places at once, which stay in the innermost cache, and what they read was
+just written or comes in order.
+
+Values travel as the bits of non-negative floats, which sort as the integers that they are. The
+compiled functions do without jaxtyping, which numba cannot read.
+"""
+
+from typing import Any, no_type_check
+
+import numpy as np
+from numba import njit
+
+Array = np.ndarray[Any, Any]
+
+BLOCK_TOKENS = 1 << 11
+"""Tokens that are parted at once: with a float16 and a place in a bucket, one fills 32 bits."""
+BUCKET_FEATURES = 1 << 6
+OUT_OF_RANGE, NOT_FINITE, TOO_LARGE, DUPLICATE = 1, 2, 3, 4
+
+_F32_INFINITY = 0x7F800000
+_SEGMENT_BLOCKS = (1 << 16) // BLOCK_TOKENS
+
+
+@no_type_check
+@njit(cache=True)
+def _half(bits: int) -> int:
+    """Return the float16 nearest to a float32 below 2^-14, ties to even; never 0: active stays
+    active."""
+    shift = 126 - (bits >> 23)
+    if shift > 25:
+        return 1
+    mantissa = (bits & 0x7FFFFF) | 0x800000
+    kept = mantissa >> shift
+    rest, middle = mantissa & ((1 << shift) - 1), 1 << (shift - 1)
+    if rest > middle or (rest == middle and kept & 1):
+        kept += 1
+    return max(kept, 1)
+
+
+@no_type_check
+@njit(cache=True)
+def _repeats(features: Array, bits: Array, token: int) -> bool:
+    """Whether an entry of value 0 or less hides a later one of the same feature."""
+    k = features.shape[1]
+    for first in range(k):
+        if bits[token, first] <= 0:
+            for later in range(first + 1, k):
+                if features[token, later] == features[token, first] and bits[token, later] > 0:
+                    return True
+    return False
+
+
+@no_type_check
+@njit(cache=True)
+def _are_all_active(features: Array, bits: Array, limit: int, n_features: int) -> bool:
+    """Whether every entry of a block has a known feature and a value that is above 0 and can be
+    stored."""
+    last, least, most = np.uint32(0), np.int32(0x7FFFFFFF), np.int32(0)
+    for entry in range(features.shape[0]):  # three reductions, which are vectorised
+        last = max(last, np.uint32(features[entry]))
+        least = min(least, bits[entry])
+        most = max(most, bits[entry])
+    return last < n_features and least > 0 and most <= limit
+
+
+@no_type_check
+@njit(cache=True)
+def _count(
+    features: Array, bits: Array, limit: int, n_features: int, counts: Array
+) -> tuple[int, int]:
+    """Count the active entries of each bucket, one entry after the other; return (fault, token)."""
+    tokens, k = features.shape
+    for token in range(tokens):
+        active = 0
+        for slot in range(k):
+            feature, value = features[token, slot], bits[token, slot]
+            if np.uint32(feature) >= n_features:
+                return OUT_OF_RANGE, token
+            if value > 0:
+                if value > limit:
+                    return (NOT_FINITE if value >= _F32_INFINITY else TOO_LARGE), token
+                counts[np.uint32(feature) >> np.uint32(6)] += np.uint32(1)
+                active += 1
+            elif value & 0x7FFFFFFF >= _F32_INFINITY:
+                return NOT_FINITE, token
+        if active < k and _repeats(features, bits, token):
+            return DUPLICATE, token
+    return 0, 0
+
+
+@no_type_check
+@njit(cache=True)
+def _part_block(features: Array, bits: Array, cursors: Array, is_half: bool, out: Array) -> None:
+    """Write each active entry of a block to where `cursors` say that its bucket goes on."""
+    tokens, k = features.shape
+    shift = np.uint64(17)
+    for token in range(tokens):
+        for slot in range(k):
+            value = bits[token, slot]
+            if value > 0:
+                feature = np.uint32(features[token, slot])
+                bucket = feature >> np.uint32(6)
+                place = cursors[bucket]
+                word = np.uint32(value)
+                if is_half:
+                    if value >= 0x38800000:
+                        word = (word - 0x38000000 + 0xFFF + ((word >> 13) & 1)) >> 13
+                    else:
+                        word = np.uint32(_half(value))
+                low = ((feature & np.uint32(63)) << np.uint32(11)) | np.uint32(token)
+                out[place] = (np.uint64(word) << shift) | np.uint64(low)
+                cursors[bucket] = place + np.uint32(1)
+
+
+@no_type_check
+@njit(cache=True)
+def part(
+    features: Array,
+    bits: Array,
+    limit: int,
+    n_features: int,
+    is_half: bool,
+    starts: Array,
+    begin: int,
+    out: Array,
+) -> tuple[int, int, int]:
+    """Write the active entries of some tokens to `out` from `begin`, bucket by bucket in a block.
+
+    A word is value << 17 | feature in its bucket << 11 | token in its block. `bits` are float32
+    bits as int32, `limit` the largest that can be stored. Fills a row of `starts` (blocks, buckets
+    + 1) for each block: where its buckets begin. Returns (end, fault, token), fault 0 if none.
+    """
+    for block in range((features.shape[0] + BLOCK_TOKENS - 1) // BLOCK_TOKENS):
+        rows = slice(block * BLOCK_TOKENS, (block + 1) * BLOCK_TOKENS)
+        listed, values = features[rows], bits[rows]
+        cursors = np.zeros(starts.shape[1] - 1, np.uint32)
+        flat = listed.reshape(-1)
+        if _are_all_active(flat, values.reshape(-1), limit, n_features):
+            for entry in range(flat.shape[0]):
+                cursors[np.uint32(flat[entry]) >> np.uint32(6)] += np.uint32(1)
+        else:
+            fault, token = _count(listed, values, limit, n_features, cursors)
+            if fault:
+                return begin, fault, block * BLOCK_TOKENS + token
+        for bucket in range(cursors.shape[0]):
+            count = cursors[bucket]
+            starts[block, bucket] = cursors[bucket] = begin
+            begin += count
+        starts[block, cursors.shape[0]] = begin
+        _part_block(listed, values, cursors, is_half, out)
+    return begin, 0, 0
+
+
+@no_type_check
+@njit(cache=True)
+def _first_twice(tokens: Array) -> int:
+    """Return the first of ascending `tokens` that is there twice."""
+    for entry in range(1, tokens.size):
+        if tokens[entry] == tokens[entry - 1]:
+            return tokens[entry]
+    return -1
+
+
+@no_type_check
+@njit(cache=True)
+def _place_bucket(
+    packed: Array,
+    starts: Array,
+    bucket: int,
+    place: int,
+    offsets: Array,
+    tokens: Array,
+    values: Array,
+) -> int:
+    """Sort the entries of a bucket, the first of which goes to `place`; return where it ends.
+
+    `offsets` (features of the bucket, segments) are filled.
+    """
+    counts = np.zeros((offsets.shape[1], BUCKET_FEATURES), np.uint32)
+    for block in range(starts.shape[0]):
+        mine = counts[block // _SEGMENT_BLOCKS]
+        for entry in range(starts[block, bucket], starts[block, bucket + 1]):
+            mine[(np.uint64(packed[entry]) >> np.uint64(11)) & np.uint64(63)] += np.uint32(1)
+    cursors = np.zeros(BUCKET_FEATURES, np.uint64)
+    for feature in range(offsets.shape[0]):
+        cursors[feature] = place
+        for segment in range(offsets.shape[1]):
+            offsets[feature, segment] = place
+            place += counts[segment, feature]
+    for block in range(starts.shape[0]):
+        base = np.uint64(block % _SEGMENT_BLOCKS * BLOCK_TOKENS)
+        for entry in range(starts[block, bucket], starts[block, bucket + 1]):
+            word = np.uint64(packed[entry])
+            feature = (word >> np.uint64(11)) & np.uint64(63)
+            goes = cursors[feature]
+            tokens[goes] = base + (word & np.uint64(2047))
+            values[goes] = word >> np.uint64(17)
+            cursors[feature] = goes + np.uint64(1)
+    return place
+
+
+@no_type_check
+@njit(cache=True)
+def _twice(tokens: Array, starts: Array, stop: int) -> int:
+    """Return the first token of a feature that a segment has twice, or -1; `starts` are where its
+    entries in each segment begin."""
+    same, into = 0, tokens[starts[0] : stop]
+    for entry in range(1, into.shape[0]):
+        same += into[entry] == into[entry - 1]
+    if not same:
+        return -1
+    for segment in range(starts.shape[0]):
+        end = stop
+        if segment + 1 < starts.shape[0]:
+            end = starts[segment + 1]
+        token = np.int64(_first_twice(tokens[starts[segment] : end]))
+        if token >= 0:
+            return (segment << 16) + token
+    return -1  # two segments that meet in the same offset
+
+
+@no_type_check
+@njit(cache=True)
+def gather(packed: Array, starts: Array, offsets: Array, tokens: Array, values: Array) -> int:
+    """Sort what `part` wrote by feature, in a feature by token; return -1.
+
+    Fills `offsets` (n_features, segments), `tokens` (offset inside the segment) and `values`
+    (bits). Where a token lists a feature twice, that token is returned.
+    """
+    place = 0
+    for bucket in range(starts.shape[1] - 1):
+        mine = offsets[bucket * BUCKET_FEATURES : (bucket + 1) * BUCKET_FEATURES]
+        place = _place_bucket(packed, starts, bucket, place, mine, tokens, values)
+        for feature in range(mine.shape[0]):
+            stop = place
+            if feature + 1 < mine.shape[0]:
+                stop = mine[feature + 1, 0]
+            token = _twice(tokens, mine[feature], stop)
+            if token >= 0:
+                return token
+    return -1
