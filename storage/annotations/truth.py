@@ -71,7 +71,7 @@ class Annotations:
         """The classes; an object's class id is a place in here."""
         self.superclasses = None if superclasses is None else tuple(superclasses)
         """The superclass of every class, by name, None where there are none."""
-        self._truths = dict(truths)
+        self._truths = truths
         self._faults = tuple(faults)
 
     def __len__(self) -> int:
