@@ -152,9 +152,9 @@ def _sha256(run: Run, path: Path) -> str:
 def demo_step(run: Run) -> None:
     """Write reviews, train an autoencoder on them, index it, and show what goes with 5 stars."""
     preset = Preset.model_validate(load_preset("written_reviews").settings)
-    index = TokenIndex(run.store, make_tokens(run, preset, "token-"))
-    header, rows = star_rows(index, run.runtime)
-    run.show(Table("Features most tied to 5 stars, and where they are strongest", header, rows))
+    index = make_tokens(run, preset, "token-")
+    title = "Features most tied to 5 stars, and where they are strongest"
+    run.show(lambda: Table(title, *star_rows(TokenIndex(run.store, index), run.runtime)))
 
 
 FLOW = token_index
