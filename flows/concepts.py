@@ -42,14 +42,19 @@ def make_all(run: Run, preset: Preset, prefix: str = "") -> None:
     """Make everything that `preset` asks for, and show what is worth reading."""
     concepts = make_store(run, preset, prefix)
     scores = make_scores(run, preset, concepts, f"{prefix}scores")
-    reader = ConceptStore(run.store, concepts)
-    run.show(Table("Best concepts", *best_rows(reader, ConceptScores(run.store, scores))))
+    run.show(lambda: _best(run, concepts, scores))
     if preset.probe:
         recipe = ProbeRecipe(folds=preset.probe.folds, train_split=preset.probe.train_split)
         inputs = {"concepts": run.store.key_of(concepts), "scores": run.store.key_of(scores)}
         making = Making(recipe, inputs, ("probe",))
         probe = run.make(f"{prefix}probe", making, make_probe, concepts, scores)
-        run.show(Table("Labels from concepts", *probe_rows(open_probe(run.store, probe))))
+        title = "Labels from concepts"
+        run.show(lambda: Table(title, *probe_rows(open_probe(run.store, probe))))
+
+
+def _best(run: Run, concepts: Artifact, scores: Artifact) -> Table:
+    reader = ConceptStore(run.store, concepts)
+    return Table("Best concepts", *best_rows(reader, ConceptScores(run.store, scores)))
 
 
 def make_store(run: Run, preset: Preset, prefix: str = "") -> Artifact:
