@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
+from conf.annotations import AnyLabels
+from conf.dataset import AnySource
 from conf.keys import Frozen, Recipe
 from conf.models import ModelSpec
 
@@ -23,17 +25,9 @@ class Thresholds(Frozen):
     """The most detections of an image: the most confident ones."""
 
 
-class DetectionRecipe(Recipe):
-    """Features, detections, losses and metrics of images, of one pass of the model; the input
-    `content` says of which images, `annotations` (where there is any) what is in them."""
+class Looking(Frozen):
+    """How a model looks at images, and what is kept of what it saw."""
 
-    kind: ClassVar[str] = "detections"
-    row_inputs: ClassVar[frozenset[str]] = frozenset({"content", "annotations"})
-    # A row is an image together with what is known to be in it (`storage.detections.row_of`): so
-    # rows are taken over one by one although both inputs change.
-
-    model: ModelSpec
-    """The model; family "yolo"."""
     size_px: int = Field(default=640, ge=STRIDE_PX)
     """The side of the square that images are letterboxed into."""
     thresholds: Thresholds = Thresholds()
@@ -60,3 +54,25 @@ class DetectionRecipe(Recipe):
         if len(set(layers)) != len(layers) or any(layer < 0 for layer in layers):
             raise ValueError("layers are different places in the model, counted from 0")
         return layers
+
+
+class DetectionRecipe(Looking, Recipe):
+    """Features, detections, losses and metrics of images, of one pass of the model; the input
+    `content` says of which images, `annotations` (where there is any) what is in them."""
+
+    kind: ClassVar[str] = "detections"
+    row_inputs: ClassVar[frozenset[str]] = frozenset({"content", "annotations"})
+    # A row is an image together with what is known to be in it (`storage.detections.row_of`): so
+    # rows are taken over one by one although both inputs change.
+
+    model: ModelSpec
+    """The model; family "yolo"."""
+
+
+class Preset(Looking):
+    """The settings of flow `detections`: look at a source with a model."""
+
+    source: AnySource
+    labels: AnyLabels | None = None
+    """What is known of the images; None: losses and metrics are null."""
+    model: ModelSpec

@@ -1,7 +1,6 @@
 """One image after the forward pass: its detections, losses and metrics."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +18,7 @@ from tasks.compute.detections.metrics import (
     most_frequent,
     scores,
 )
+from tasks.detections.losses import ImageLosses
 from tasks.detections.truths import UNKNOWN, Classes, targets_in
 from tasks.models.yolo.detector import Detector, Raw
 from tasks.models.yolo.letterbox import Frame
@@ -36,6 +36,7 @@ class Looker:
     ) -> None:
         self.detector, self.recipe, self.known = detector, recipe, known
         self.classes = Classes.of(known, detector.names) if known else None
+        self._image_losses = ImageLosses(detector)
 
     def card(self) -> ModelCard:
         """Return what the parts tell of the model."""
@@ -138,7 +139,7 @@ class Looker:
             return {"reason": reason}
         if reason and self.detector.family == "26":
             return {"reason": f"{reason}; this head assigns by masks"}
-        losses: Mapping[str, float] = self.detector.stock_losses(raw, image, targets)
+        losses = self._image_losses.of(raw, image, targets)
         return {
             f"{name}_loss": None if reason and name in _OF_MASKS else value
             for name, value in losses.items()

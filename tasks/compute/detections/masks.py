@@ -5,6 +5,7 @@ Run lengths are COCO's, uncompressed: column by column, background first.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -33,7 +34,7 @@ def grid_masks(
         masks, coefficients, np.clip(lowest, 0, limits), strict=True
     ):
         part = proto[:, y1:y2, x1:x2]
-        mask[y1:y2, x1:x2] = np.tensordot(coefficient, part, 1) > 0
+        mask[y1:y2, x1:x2] = _logits(coefficient, part) > 0
     return masks
 
 
@@ -56,34 +57,49 @@ def image_mask(
     if not rows.size or not columns.size:
         return np.zeros((rows.size, columns.size), dtype=np.bool_), start
     left, top = offset_px
-    down, first_row = _weights(((rows + 0.5) * ratio + top) / GRID_PX - 0.5, proto.shape[1])
-    across, first_column = _weights(
-        ((columns + 0.5) * ratio + left) / GRID_PX - 0.5, proto.shape[2]
-    )
-    part = proto[
-        :, first_row : first_row + down.shape[1], first_column : first_column + across.shape[1]
-    ]
-    logits = np.tensordot(coefficients, part, 1)
-    return down @ logits @ across.T > 0, start
+    down = _between(((rows + 0.5) * ratio + top) / GRID_PX - 0.5, proto.shape[1])
+    across = _between(((columns + 0.5) * ratio + left) / GRID_PX - 0.5, proto.shape[2])
+    part = proto[:, down.first : down.stop, across.first : across.stop]
+    logits = across.mix(down.mix(_logits(coefficients, part)).T).T
+    return np.asarray(logits > 0), start
+
+
+def _logits(
+    coefficients: Float32[np.ndarray, " k"], part: Float32[np.ndarray, "k h w"]
+) -> Float32[np.ndarray, "h w"]:
+    """Return what the prototypes add up to. Not by BLAS: its threads would fight the lanes'."""
+    return np.asarray(np.einsum("k,khw->hw", coefficients, part))
+
+
+class _Between(NamedTuple):
+    """Places between the centres of cells, on one axis."""
+
+    low: Int64[np.ndarray, " places"]
+    """The cell before each, counted from `first`."""
+    share: Float32[np.ndarray, " places"]
+    """How much of the next one it has."""
+    first: int
+    stop: int
+    """The cells that are used."""
+
+    def mix(self, values: Float32[np.ndarray, "cells m"]) -> Float32[np.ndarray, "places m"]:
+        """Return `values` at the places, linear between cells."""
+        after = np.minimum(self.low + 1, len(values) - 1)
+        before = values[self.low]
+        return np.asarray(before + (values[after] - before) * self.share[:, None])
+
+
+def _between(places: NDArray[np.float64], cells: int) -> _Between:
+    """Return where `places` lie among so many cells; beyond the outer centres nothing changes."""
+    places = np.clip(places, 0, cells - 1)
+    low = places.astype(np.int64)
+    first, stop = int(low[0]), min(int(low[-1]) + 2, cells)
+    return _Between(low - first, (places - low).astype(np.float32), first, stop)
 
 
 def _inside(low_px: float, high_px: float) -> Int64[np.ndarray, " pixels"]:
     """Return the pixels whose centres are in [low, high)."""
     return np.arange(np.ceil(low_px - 0.5), np.ceil(high_px - 0.5)).astype(np.int64)
-
-
-def _weights(
-    places: NDArray[np.float64], cells: int
-) -> tuple[Float32[np.ndarray, "pixels used"], int]:
-    """Return what each cell of the grid adds at each of `places`, and the first cell used."""
-    places = np.clip(places, 0, cells - 1)
-    low = np.minimum(places.astype(np.int64), max(cells - 2, 0))
-    first, last = int(low[0]), min(int(low[-1]) + 1, cells - 1)
-    weights = np.zeros((len(places), last - first + 1), dtype=np.float32)
-    rows, share = np.arange(len(places)), (places - low).astype(np.float32)
-    weights[rows, low - first] = 1 - share
-    weights[rows, np.minimum(low + 1, last) - first] += share
-    return weights, first
 
 
 def encode_within(

@@ -227,6 +227,18 @@ def read_architecture(spec: ModelSpec, found: ModelFiles) -> Architecture:
     return architecture | {"yaml_file": path.name}
 
 
+def canonical_layers(
+    spec: ModelSpec, models_root: Path, layers: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return `layers`, or nothing when they are those that feed the head: what is the same has one
+    name. Of a checkpoint that cannot be known before it is opened."""
+    found = find_files(spec, models_root)
+    if found.checkpoint or not layers:
+        return layers
+    feeding = tuple(read_architecture(spec, found)["head"][-1][0])
+    return () if layers == feeding else layers
+
+
 def task_of(architecture: Architecture, model: str) -> str:
     """Return "detect" or "segment", by the head; raises RecipeError for any other head."""
     head = str(architecture["head"][-1][2])
