@@ -39,6 +39,7 @@ from tasks.photos import read_exif, standardise
 from tasks.photos.batches import (
     Originals,
     changed,
+    export_images,
     ingested,
     labels_by_content,
     moved,
@@ -91,7 +92,8 @@ def make_photos(run: Run, preset: Preset, prefix: str = "") -> Path:
     folder = preset.out or run.runtime.store / "exports"
     taken = _ingest(run, preset, folder, prefix)
     if preset.stage == "ingest":
-        return _export(folder, taken.batch, ".ingest.json")
+        run.act(lambda: _export(folder, taken.batch, ".ingest.json"))
+        return _place(folder, taken.batch, ".ingest.json")
     if preset.stage == "features":
         originals = Images(taken.dataset, taken.ledger, preset.source)
         same = {photo["photo_id"]: photo["photo_id"] for photo in taken.batch["artifacts"]}
@@ -101,7 +103,7 @@ def make_photos(run: Run, preset: Preset, prefix: str = "") -> Path:
         seen = Seen(originals, originals)
         return _finish(run, preset, batch, seen, same, {}, folder, prefix)
     path = _preprocess(run, preset, taken, folder, prefix)
-    if preset.stage == "preprocess":
+    if preset.stage == "preprocess" or not path.is_file():  # a plan exports nothing
         return path
     originals = Images(taken.dataset, taken.ledger, preset.source)
     return _features_of_batch(run, preset, BatchSource(path=path), prefix, originals)
@@ -123,15 +125,24 @@ def _preprocess(run: Run, preset: Preset, taken: Taken, folder: Path, prefix: st
     )
     name = f"{prefix}standard"
     standard = run.make(name, making, standardise, taken.dataset, source=preset.source)
-    batch = preprocessed(taken.batch, standard, folder, run.runtime)
-    path = _export(folder, batch, SUFFIX)
+    batch = preprocessed(taken.batch, standard, run.runtime)
     keys = {"dataset": taken.dataset.key, "standard": standard.key}
-    announce(PREPROCESSED, batch["batch_id"], keys, str(path), run.runtime)
-    return path
+
+    def hand_on() -> None:
+        export_images(standard, folder, run.runtime)
+        path = _export(folder, batch, SUFFIX)
+        announce(PREPROCESSED, batch["batch_id"], keys, str(path), run.runtime)
+
+    run.act(hand_on)
+    return _place(folder, batch, SUFFIX)
+
+
+def _place(folder: Path, batch: Tree, suffix: str) -> Path:
+    return folder / f"{batch['batch_id']}{suffix}"
 
 
 def _export(folder: Path, batch: Tree, suffix: str) -> Path:
-    path = folder / f"{batch['batch_id']}{suffix}"
+    path = _place(folder, batch, suffix)
     write_batch(path, batch)
     return path
 
@@ -172,10 +183,23 @@ def _finish(
 ) -> Path:
     scores, thumbnails, keys = _make_scores(run, preset, seen, prefix)
     done = with_features(batch, contents, scores, faults)
-    sweep_exports(folder)
-    path = folder / f"{done['batch_id']}.json"
+    path = _place(folder, done, ".json")
     if isinstance(preset.source, BatchSource) and path == preset.source.path.absolute():
-        path = folder / f"{done['batch_id']}.features.json"  # nobody's input is written over
+        path = _place(folder, done, ".features.json")  # nobody's input is written over
+    run.act(lambda: _hand_out(run, preset, done, contents, thumbnails, keys, path))
+    return path
+
+
+def _hand_out(
+    run: Run,
+    preset: Preset,
+    done: Tree,
+    contents: Mapping[str, str],
+    thumbnails: Mapping[str, bytes],
+    keys: Mapping[str, str],
+    path: Path,
+) -> None:
+    sweep_exports(path.parent)
     write_batch(path, done)
     told = plain(done)
     write_table(path.with_suffix(".parquet"), told["artifacts"])
@@ -184,7 +208,6 @@ def _finish(
     announce(FEATURED, done["batch_id"], keys, str(path), run.runtime)
     header, cells = photo_table(told["artifacts"])
     run.show(Table(f"Photos of {done['batch_id']}: {path.with_suffix('.html')}", header, cells))
-    return path
 
 
 def _make_scores(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from conf.quality import BrisqueRecipe, ClipIqaRecipe, NoiseRecipe, PiqClipIqaRecipe, QualityRecipe
 from storage.kinds import Kind
 from storage.parts import PartWriter
+from storage.photos import part_files
 from storage.steps import step
 from storage.store import Artifact, ArtifactStore
 
@@ -89,7 +90,7 @@ def read_scores(store: ArtifactStore, artifact: Artifact, name: str = SCORES) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    paths = sorted(store.path_of(artifact).glob(f"parts/*/{name}"))
+    paths = part_files(store.path_of(artifact), name)
     tables = [pq.read_table(path) for path in paths]
     return pa.concat_tables(tables) if tables else score_schema().empty_table()
 

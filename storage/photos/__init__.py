@@ -102,9 +102,17 @@ def rows_by_content(store: ArtifactStore, artifact: Artifact) -> dict[str, dict[
 
     return {
         row["content_sha256"]: row | {"folder": path.parent}
-        for path in sorted(store.path_of(artifact).glob(f"parts/*/{PHOTOS}"))
+        for path in part_files(store.path_of(artifact), PHOTOS)
         for row in pq.read_table(path).to_pylist()
     }
+
+
+def part_files(folder: Path, name: str) -> list[Path]:
+    """Return the files `name` of the parts of the artifact in `folder`, in the order of the parts.
+
+    Raises FileNotFoundError where there is no artifact.
+    """
+    return [path / name for path in sorted((folder / "parts").iterdir()) if path.is_dir()]
 
 
 def open_photos(store: ArtifactStore, artifact: Artifact) -> "pd.DataFrame":

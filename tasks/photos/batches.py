@@ -84,18 +84,26 @@ def _ingested(content: str, uris: Sequence[str], facts: Mapping[str, Any]) -> Tr
     return photo | ({"duplicates": list(uris[1:])} if uris[1:] else {})
 
 
-def preprocessed(batch: Tree, standard: Artifact, folder: Path, runtime: Runtime) -> Tree:
-    """Return `batch` after preprocessing, its JPEGs put into `folder`."""
+def preprocessed(batch: Tree, standard: Artifact, runtime: Runtime) -> Tree:
+    """Return `batch` after preprocessing."""
     rows = rows_by_content(ArtifactStore(runtime.store), standard)
-    photos = [_preprocessed(photo, rows[photo["photo_id"]], folder) for photo in batch["artifacts"]]
-    return batch | {"artifacts": photos}
+    return batch | {
+        "artifacts": [_preprocessed(photo, rows[photo["photo_id"]]) for photo in batch["artifacts"]]
+    }
 
 
-def _preprocessed(photo: Tree, row: Mapping[str, Any], folder: Path) -> Tree:
-    uris = {}
-    for field, name in (("ranking_uri", row["ranking"]), ("std_uri", row["standard"])):
-        export_file(row["folder"] / name, folder / IMAGES / name)
-        uris[field] = f"./{IMAGES}/{name}"
+def export_images(standard: Artifact, folder: Path, runtime: Runtime) -> None:
+    """Put the JPEGs of a batch into `folder`."""
+    for row in rows_by_content(ArtifactStore(runtime.store), standard).values():
+        for name in (row["ranking"], row["standard"]):
+            export_file(row["folder"] / name, folder / IMAGES / name)
+
+
+def _preprocessed(photo: Tree, row: Mapping[str, Any]) -> Tree:
+    uris = {
+        "ranking_uri": f"./{IMAGES}/{row['ranking']}",
+        "std_uri": f"./{IMAGES}/{row['standard']}",
+    }
     head = {name: photo[name] for name in ("photo_id", "original_uri")}
     processing = {
         "original_size": [row["original_width_px"], row["original_height_px"]],
