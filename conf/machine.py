@@ -1,9 +1,11 @@
 """What this machine offers: its cores, and the packages installed on it."""
 
 import os
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 
+@cache
 def package_version(name: str) -> str | None:
     """Return the version of an installed package, which is not imported; None where it is not."""
     try:
