@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from conf.keys import Recipe
 from conf.photos import ExifRecipe, StandardRecipe
 from conf.quality import (
     BrisqueRecipe,
@@ -17,7 +19,7 @@ from storage.photos import exif_schema, standard_schema
 from storage.quality import CHANNELS, quality_schema, score_schema
 
 PAGES = Path(__file__).parents[3] / "docs" / "formats"
-SCHEMAS = {
+SCHEMAS: dict[tuple[str, type[Recipe]], Any] = {
     ("photos", ExifRecipe): exif_schema(),
     ("photos", StandardRecipe): standard_schema(),
     ("quality", QualityRecipe): quality_schema(),
@@ -28,16 +30,16 @@ SCHEMAS = {
 }
 
 
-def section(page: str, recipe: type) -> str:
+def section(page: str, recipe: type[Recipe]) -> str:
     """Return what the page says of the kind in its version."""
-    title = f"## `{recipe.kind}`, version {recipe.version}\n"  # type: ignore[attr-defined]
+    title = f"## `{recipe.kind}`, version {recipe.version}\n"
     text = (PAGES / f"{page}.md").read_text()
     assert title in text
     return text.partition(title)[2].partition("\n## ")[0]
 
 
 @pytest.mark.parametrize(("page", "recipe"), SCHEMAS)
-def test_the_page_names_every_column_with_its_type(page: str, recipe: type) -> None:
+def test_the_page_names_every_column_with_its_type(page: str, recipe: type[Recipe]) -> None:
     told = section(page, recipe)
     for field in SCHEMAS[page, recipe]:
         lines = [line for line in told.splitlines() if f"`{field.name}`" in line]
@@ -47,9 +49,9 @@ def test_the_page_names_every_column_with_its_type(page: str, recipe: type) -> N
 
 
 @pytest.mark.parametrize(("page", "recipe"), SCHEMAS)
-def test_the_page_names_every_field_of_the_recipe(page: str, recipe: type) -> None:
+def test_the_page_names_every_field_of_the_recipe(page: str, recipe: type[Recipe]) -> None:
     named = set(re.findall(r"`([^`\n]+)`", section(page, recipe)))
-    assert set(recipe.model_fields) <= named  # type: ignore[attr-defined]
+    assert set(recipe.model_fields) <= named
 
 
 def test_a_channel_is_named_in_every_column_of_it() -> None:
