@@ -9,9 +9,6 @@ from conf.keys import Frozen, Recipe
 from conf.models import ModelSpec
 from conf.runtime import Place
 
-MethodName = Literal["pca", "umap", "tsne", "pacmap", "localmap"]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
 
 class PcaMethod(Frozen):
     """The first two components."""
@@ -64,13 +61,6 @@ Method = Annotated[
     PcaMethod | UmapMethod | TsneMethod | PacmapMethod | LocalmapMethod,
     Field(discriminator="method"),
 ]
-METHODS: dict[MethodName, type[Frozen]] = {
-    "pca": PcaMethod,
-    "umap": UmapMethod,
-    "tsne": TsneMethod,
-    "pacmap": PacmapMethod,
-    "localmap": LocalmapMethod,
-}
 
 
 class PcaRecipe(Recipe):
@@ -132,16 +122,14 @@ class TrustRecipe(Recipe):
 
 
 class PageRecipe(Recipe):
-    """The page of a map, of the inputs `vectors`, `coordinates`, `trust`, `nearest` and `names`, by
-    which its rows are called."""
+    """The page of a map, of the inputs `vectors`, `names` (by which its rows are called), where it
+    shows them `pictures` and `diagnostics`, `coordinates`, `trust` and `nearest`."""
 
     kind: ClassVar[str] = "projection-page"
 
     title: str
     atlas_limit_bytes: int = Field(default=24_000_000, ge=0)
-    """How large the picture of all thumbnails inside the page may become; 0 shows none."""
-    diagnostics: bool = True
-    """Whether what the features themselves are worth is measured and shown."""
+    """How large the pictures inside the page may become together; 0 shows none."""
 
 
 class VectorSource(Frozen):
@@ -192,6 +180,7 @@ class PageSettings(Frozen):
     nearest: int = Field(default=10, ge=1)
     """How many neighbours a click shows."""
     diagnostics: bool = True
+    """Whether it says what the features themselves are worth; that takes a minute for many."""
 
 
 class Growth(Frozen):

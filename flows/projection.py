@@ -8,12 +8,12 @@ from typing import NamedTuple
 from prefect import flow
 
 from conf.dataset import SourceSpec
+from conf.diagnostics import DiagnosticsRecipe
 from conf.errors import RecipeError
 from conf.images import Preset as ImagePreset
 from conf.keys import ArtifactKey
 from conf.load import load_preset
 from conf.projection import (
-    METHODS,
     ExtensionRecipe,
     GraphRecipe,
     MapRecipe,
@@ -35,6 +35,7 @@ from storage.projection.pictures import pictures_key
 from storage.store import Artifact
 from tasks.compute.projection.embed import neighbours_wanted
 from tasks.compute.projection.trust import TrustSummary
+from tasks.diagnostics import make_diagnostics
 from tasks.models.identity import installed
 from tasks.projection.making import (
     extend_map,
@@ -234,13 +235,26 @@ def _page(
         f"{prefix}nearest", Making(graph, {"vectors": given.vectors}, ("graph",)),
         make_graph, given.vectors, None, source=given.source,
     )  # fmt: skip
+    found = _diagnosed(run, given, unit, prefix) if preset.page.diagnostics else None
     keys = {"vectors": given.vectors, "names": given.names, **_pictures(run, given)}
-    title = preset.page.title or _title(given, run.name)
-    recipe = PageRecipe(title=title, atlas_limit_bytes=preset.page.atlas_limit_bytes)
-    making = Making(recipe, page_inputs(run.store, keys, coordinates, trust, nearest), ("page",))
+    recipe = PageRecipe(
+        title=preset.page.title or _title(given, run.name),
+        atlas_limit_bytes=preset.page.atlas_limit_bytes,
+    )
+    inputs = page_inputs(run.store, keys, coordinates, trust, nearest, found)
     return run.make(
-        f"{prefix}{method}-page", making, make_page, keys, coordinates, trust, nearest,
+        f"{prefix}{method}-page", Making(recipe, inputs, ("page",)),
+        make_page, keys, coordinates, trust, nearest, found,
         source=given.source, unit=unit, images=given.images,
+    )  # fmt: skip
+
+
+def _diagnosed(run: Run, given: Given, unit: bool, prefix: str) -> Artifact:
+    """Return what the vectors themselves know of their labels."""
+    inputs = {"vectors": given.vectors, "names": given.names}
+    return run.make(
+        f"{prefix}diagnostics", Making(DiagnosticsRecipe(unit=unit), inputs, ("diagnostics",)),
+        make_diagnostics, given.vectors, given.names, source=given.source,
     )  # fmt: skip
 
 
@@ -281,12 +295,6 @@ def _figures(
     if "trustworthiness" in facts:
         rows = list(TrustSummary.from_json(facts).shown().items())
     return Table(f"Map by {method}: {where}", ("figure", "value"), rows)
-
-
-def settings_of(method: str, **changes: object) -> Method:
-    """Return the settings of `method` with `changes`, as the command line names them."""
-    found: Method = METHODS[method](**changes)  # type: ignore[index,assignment]
-    return found
 
 
 def demo_step(run: Run) -> None:

@@ -19,6 +19,7 @@ from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.projection.clusters import clusters
 from tasks.compute.projection.trust import TrustSummary
 from tasks.dataset import open_contents
+from tasks.diagnostics import open_diagnostics
 from tasks.pages.maps.page import render_map
 from tasks.pages.maps.view import Categories, Column, MapView, Numbers, Thumbnails
 from tasks.projection.vectors import read_names, usable_vectors
@@ -31,13 +32,12 @@ _MOST_WORDS = 2000
 
 
 def page_inputs(
-    store: ArtifactStore,
-    keys: Mapping[str, ArtifactKey],
-    *artifacts: Artifact,
+    store: ArtifactStore, keys: Mapping[str, ArtifactKey], *artifacts: Artifact | None
 ) -> dict[str, ArtifactKey]:
-    """Return the inputs of a page: keys of what is no artifact, and coordinates, trust, nearest."""
-    made = zip(("coordinates", "trust", "nearest"), artifacts, strict=True)
-    return dict(keys) | {name: store.key_of(artifact) for name, artifact in made}
+    """Return the inputs of a page: `keys` of what is no artifact; coordinates, trust, nearest and,
+    unless None, diagnostics."""
+    made = zip(("coordinates", "trust", "nearest", "diagnostics"), artifacts, strict=True)
+    return dict(keys) | {name: store.key_of(artifact) for name, artifact in made if artifact}
 
 
 @part_task
@@ -47,6 +47,7 @@ def make_page(
     coordinates: Artifact,
     trust: Artifact,
     nearest: Artifact,
+    diagnostics: Artifact | None,
     *,
     source: VectorSource,
     unit: bool,
@@ -61,7 +62,8 @@ def make_page(
     """
     check_not_stopped()
     store = ArtifactStore(runtime.store)
-    draft = store.open_draft(recipe.key(**page_inputs(store, keys, coordinates, trust, nearest)))
+    inputs = page_inputs(store, keys, coordinates, trust, nearest, diagnostics)
+    draft = store.open_draft(recipe.key(**inputs))
     vectors, named = keys["vectors"], keys["names"]
     drawn, judged = MapFiles(store, coordinates), MapFiles(store, trust)
     names = read_names(source, vectors, named, runtime)
@@ -86,6 +88,7 @@ def make_page(
             *_told(drawn.facts),
             *filter(None, [told.get("reason")]),
         ),
+        diagnostics=open_diagnostics(store, diagnostics) if diagnostics else None,
     )
     page = render_map(view, atlas_limit_bytes=recipe.atlas_limit_bytes)
     with draft.write_part(part) as writer:

@@ -26,4 +26,5 @@ def clusters(
     sizes = np.bincount(found, minlength=len(centres))
     rank = np.empty(len(centres), np.int32)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(len(centres))
-    return rank[found]
+    groups: Int32[np.ndarray, " points"] = rank[found]
+    return groups

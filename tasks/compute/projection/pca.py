@@ -56,8 +56,8 @@ def unit_length(vectors: Float32[np.ndarray, "rows dim"]) -> Float32[np.ndarray,
     direction."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     scaled = vectors / largest
-    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
-    return scaled
+    unit: Float32[np.ndarray, "rows dim"] = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    return unit
 
 
 def fit_pca(vectors: Float32[np.ndarray, "rows dim"], dims: int) -> Pca:

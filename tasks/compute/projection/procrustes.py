@@ -23,8 +23,9 @@ class Alignment:
 
     def apply(self, coords: Float32[np.ndarray, "points 2"]) -> Float32[np.ndarray, "points 2"]:
         """Return `coords` laid onto the target."""
-        placed = self.scale * coords.astype(np.float64) @ self.rotation + self.move
-        return placed.astype(np.float32)
+        turned = self.scale * coords.astype(np.float64) @ self.rotation
+        placed: Float32[np.ndarray, "points 2"] = (turned + self.move).astype(np.float32)
+        return placed
 
 
 def align(
