@@ -74,13 +74,20 @@ def anchor_grid(rules: Rules) -> tuple[Float32[np.ndarray, "2 a"], Float32[np.nd
 
 def head_arrays(
     rules: Rules,
-    distances: Float32[np.ndarray, "4r a"],
+    distances: Float32[np.ndarray, "sides a"],
     logits: Float32[np.ndarray, "c a"],
     mask_coefficients: Float32[np.ndarray, "k a"] | None = None,
     prototypes: Float32[np.ndarray, "k h w"] | None = None,
-    semantic: Float32[np.ndarray, "c h2 w2"] | None = None,
+    semantic: Float32[np.ndarray, "c rows columns"] | None = None,
+    sides: Float32[np.ndarray, "4 a"] | None = None,
+    root_scores: Float32[np.ndarray, "c a"] | None = None,
 ) -> HeadArrays:
-    """The head of one image, decoded; raises ValueError for other anchors than the rules have."""
+    """The head of one image, decoded; raises ValueError for other anchors than the rules have.
+
+    Whoever has the tensors gives `sides`, the distances in grid cells, and `root_scores` as the
+    stock criterion computes them: where the network says the same at many places, two anchors fit
+    a target equally well but for the last bit, which then decides.
+    """
     centres, strides = anchor_grid(rules)
     if distances.shape != (4 * rules.reg_max, strides.size) or logits.shape[1:] != strides.shape:
         raise ValueError(
@@ -90,14 +97,15 @@ def head_arrays(
         )
     logits = np.ascontiguousarray(logits, np.float32)
     distances = np.ascontiguousarray(distances, np.float32)
-    sides, log_norms = _sides(distances, rules.reg_max)
+    own_sides, log_norms = _sides(distances, rules.reg_max)
+    sides = own_sides if sides is None else sides
     boxes = np.concatenate([centres - sides[:2], centres + sides[2:]])
     boxes_px = boxes * strides
     nothing = np.zeros((0, 0), np.float32)
     flat = nothing if semantic is None else _contiguous(semantic).reshape(len(semantic), -1)
     return HeadArrays(
         logits=logits,
-        root_scores=np.sqrt(_sigmoid(logits)),
+        root_scores=np.sqrt(_sigmoid(logits)) if root_scores is None else root_scores,
         unmatched_sum=unmatched_sum(logits.reshape(-1)),
         distances=distances,
         log_norms=log_norms,
@@ -113,11 +121,11 @@ def head_arrays(
 
 
 def ratio_angles(boxes_px: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The arctangent of width / height of boxes (n, 4), as CIoU compares them."""
+    """The arctangent of width / height of boxes (n, 4), rounded once, as CIoU compares them."""
     wide = boxes_px[:, 2] - boxes_px[:, 0]
     high = boxes_px[:, 3] - boxes_px[:, 1] + np.float32(1e-7)
     with np.errstate(divide="ignore", invalid="ignore"):  # a head may turn a box inside out
-        return np.asarray(np.arctan(wide / high), np.float32)
+        return np.asarray(np.arctan((wide / high).astype(np.float64)), np.float32)
 
 
 def _contiguous(array: Array) -> NDArray[np.float32]:

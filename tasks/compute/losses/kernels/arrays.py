@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
+from numpy.typing import NDArray
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 
 
 class HeadArrays(NamedTuple):

@@ -19,42 +19,51 @@ NONE = -1
 
 @no_type_check
 @njit(cache=True, nogil=True)
-def place_of(scratch: Scratch, target: int, anchor: int) -> int:
-    """Return the place of `anchor` among the candidates of the pair's `target`, or NONE."""
-    low, high = scratch.spans[target], scratch.spans[target + 1]
-    end = high
-    while low < high:
-        middle = (low + high) // 2
-        if scratch.anchors[middle] < anchor:
-            low = middle + 1
-        else:
-            high = middle
-    if low < end and scratch.anchors[low] == anchor:
-        return low
-    return NONE
+def best_target(
+    scratch: Scratch, targets: TargetArrays, rules: Rules, image: int, anchor: int
+) -> tuple[int, int]:
+    """Return the target that overlaps `anchor` most, the first of equals, and its place there.
 
-
-@no_type_check
-@njit(cache=True, nogil=True)
-def best_target(scratch: Scratch, targets: int, anchor: int) -> tuple[int, int]:
-    """Return the target that overlaps `anchor` most, the first of equals, and its place there."""
-    chosen, place = 0, place_of(scratch, 0, anchor)
-    highest = scratch.overlaps[place] if place != NONE else np.float32(0)
-    for target in range(1, targets):
-        found = place_of(scratch, target, anchor)
-        if found != NONE and scratch.overlaps[found] > highest:
-            chosen, place, highest = target, found, scratch.overlaps[found]
+    Where no target has it as a candidate with an overlap, that is the image's first target.
+    """
+    level = 0
+    while anchor >= rules.level_starts[level + 1]:
+        level += 1
+    inside = anchor - rules.level_starts[level]
+    row, column = inside // rules.level_columns[level], inside % rules.level_columns[level]
+    chosen, place, highest = 0, NONE, np.float32(0)
+    start = targets.starts[image]
+    for target in range(start, targets.starts[image + 1]):
+        rects = targets.candidates[target]
+        if not (rects[level, 0] <= column < rects[level, 1]):
+            continue
+        if not (rects[level, 2] <= row < rects[level, 3]):
+            continue
+        found = scratch.spans[target - start]
+        for finer in range(level):
+            wide, high = rects[finer, 1] - rects[finer, 0], rects[finer, 3] - rects[finer, 2]
+            found += wide * high
+        wide = rects[level, 1] - rects[level, 0]
+        found += (row - rects[level, 2]) * wide + column - rects[level, 0]
+        if scratch.overlaps[found] > highest or (target == start and place == NONE):
+            chosen, place, highest = target - start, found, scratch.overlaps[found]
     return chosen, place
 
 
 @no_type_check
 @njit(cache=True, nogil=True)
 def choose(
-    scratch: Scratch, rules: Rules, targets: int, anchors: Array, owners: Array, places: Array
+    scratch: Scratch,
+    targets: TargetArrays,
+    rules: Rules,
+    image: int,
+    anchors: Array,
+    owners: Array,
+    places: Array,
 ) -> int:
     """Fill the chosen anchors, their targets and places among the candidates; return how many."""
     count = 0
-    for target in range(targets):
+    for target in range(targets.starts[image + 1] - targets.starts[image]):
         first, last = scratch.spans[target], scratch.spans[target + 1]
         largest(
             scratch.aligns,
@@ -72,13 +81,20 @@ def choose(
                 scratch.claims[anchor] += 1
                 anchors[count], owners[count], places[count] = anchor, target, place
                 count += 1
-    return settle(scratch, targets, count, anchors, owners, places)
+    return settle(scratch, targets, rules, image, count, anchors, owners, places)
 
 
 @no_type_check
 @njit(cache=True, nogil=True)
 def settle(
-    scratch: Scratch, targets: int, count: int, anchors: Array, owners: Array, places: Array
+    scratch: Scratch,
+    targets: TargetArrays,
+    rules: Rules,
+    image: int,
+    count: int,
+    anchors: Array,
+    owners: Array,
+    places: Array,
 ) -> int:
     """Give every anchor that several targets chose to one of them; return how many are left."""
     kept = 0
@@ -89,7 +105,7 @@ def settle(
             continue
         owner, place = owners[entry], places[entry]
         if claims > 1:
-            owner, place = best_target(scratch, targets, anchor)
+            owner, place = best_target(scratch, targets, rules, image, anchor)
         scratch.claims[anchor] = 0
         anchors[kept], owners[kept], places[kept] = anchor, owner, place
         kept += 1
@@ -174,7 +190,7 @@ def assign(
     if count == 0:
         return 0
     fit_candidates(head, targets, rules, image, scratch)
-    chosen = choose(scratch, rules, count, anchors, owners, places)
+    chosen = choose(scratch, targets, rules, image, anchors, owners, places)
     if rules.topk2 != rules.topk:
         chosen = keep_best(scratch, count, chosen, anchors, owners, places)
     weigh(scratch, count, chosen, owners, places, weights)

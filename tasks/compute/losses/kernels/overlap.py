@@ -85,8 +85,9 @@ def align(scratch: Scratch, first: int, last: int, added: float) -> None:
     """Fill the alignment of the candidates first:last: root score times the overlap's sixth
     power."""
     for place in range(first, last):
-        square = scratch.overlaps[place] * scratch.overlaps[place]
-        sixth = square * square * square
+        overlap = np.float64(scratch.overlaps[place])
+        square = overlap * overlap
+        sixth = np.float32(square * square * square)  # rounded once
         scratch.aligns[place] = scratch.roots[place] * sixth + added
 
 

@@ -1,0 +1,87 @@
+"""Loss matrices: how well the detections of every image fit every other, and the groups in that."""
+
+from typing import Any
+
+from prefect import flow
+
+from conf.losses import LossMatrixRecipe, LossSettings, Preset
+from conf.runtime import Runtime
+from flows.detections import Detected, make_detected
+from flows.run import Run, Table
+from storage.drafts import Making
+from storage.losses.reading import LossMatrix
+from storage.store import Artifact
+from tasks.losses import make_losses, matrix_making, pairs_to_compute
+from tasks.losses.groups import find_groups
+from tasks.losses.report import HEADER, group_rows
+
+
+@flow(name="losses", flow_run_name="losses-in-{preset.source.source}")
+def loss_matrix(preset: Preset, runtime: Runtime | None = None) -> Run:
+    """Compare every image of `preset.source` with the detections in every other."""
+    run = Run("losses", runtime or Runtime())
+    make_compared(run, preset)
+    return run.close()
+
+
+def make_compared(run: Run, preset: Preset, prefix: str = "") -> tuple[Artifact, Artifact]:
+    """Return the matrix and the groups that `preset` names, all they take made where missing."""
+    detected = make_detected(run, preset, prefix)
+    matrix = make_matrix(run, detected, preset, preset.losses, f"{prefix}losses")
+    groups = make_groups(run, detected, preset, matrix, f"{prefix}loss-clusters")
+    run.show(lambda: Table("Groups of images", HEADER, group_rows(groups, run.runtime)))
+    return matrix, groups
+
+
+def make_matrix(
+    run: Run, detected: Detected, preset: Preset, settings: LossSettings, name: str
+) -> Artifact:
+    """Return the loss matrix of what was detected."""
+    looked = detected.recipe
+    recipe = LossMatrixRecipe(
+        model=looked.model,
+        size_px=looked.size_px,
+        thresholds=looked.thresholds,
+        backend=settings.backend,
+        database_images=settings.database_images,
+    )
+    key = run.store.key_of(detected.detections)
+    making = matrix_making(recipe, key, detected.ledger.contents)
+    return run.make(
+        name,
+        making,
+        make_losses,
+        detected.detections,
+        dataset=detected.dataset,
+        source=preset.source,
+        changed=lambda older: _told(making, older),
+        made={"random_weights": looked.model.is_random},
+    )
+
+
+def _told(making: Making, older: Any) -> str:
+    """Return how many pairs a run would compute, beside the older matrix of this name."""
+    recipe = making.recipe
+    assert isinstance(older, LossMatrix)
+    if older.manifest.family != recipe.family(making.inputs):
+        return "another model, size, threshold or backend: every pair is computed"
+    return pairs_to_compute(older.contents, making.rows)
+
+
+def make_groups(
+    run: Run, detected: Detected, preset: Preset, matrix: Artifact, name: str
+) -> Artifact:
+    """Return the groups of a matrix, and their page."""
+    making = Making(preset.losses.groups, {"matrix": run.store.key_of(matrix)}, ("groups",))
+    return run.make(
+        name,
+        making,
+        find_groups,
+        matrix,
+        detections=detected.detections,
+        dataset=detected.dataset,
+        source=preset.source,
+    )
+
+
+FLOW = loss_matrix

@@ -1,0 +1,71 @@
+"use strict";
+// The heatmap: rows are heads, columns the detections they are compared with.
+const data = JSON.parse(document.getElementById("loss-data").textContent);
+const read = (id) => {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+};
+const directed = read("directed");
+const losses = data.components.map((_, place) => read(`losses-${place}`));
+const count = data.names.length;
+const canvas = document.getElementById("heatmap");
+const told = document.getElementById("told");
+
+// From dark to light in even steps of lightness; the brightest is the 99th percentile.
+const sorted = Float32Array.from(directed).sort();
+const top = sorted[Math.min(sorted.length - 1, Math.floor(0.99 * sorted.length))] || 1;
+const ramp = [[13, 8, 60], [92, 18, 110], [170, 45, 95], [232, 97, 55], [250, 170, 40], [252, 250, 190]];
+const colour = (value) => {
+  const at = Math.min(Math.max(value / top, 0), 1) * (ramp.length - 1);
+  const low = Math.min(Math.floor(at), ramp.length - 2);
+  return ramp[low].map((c, channel) => Math.round(c + (at - low) * (ramp[low + 1][channel] - c)));
+};
+
+const draw = () => {
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(count, count);
+  for (let cell = 0; cell < count * count; cell += 1) {
+    pixels.data.set([...colour(directed[cell]), 255], 4 * cell);
+  }
+  context.putImageData(pixels, 0, 0);
+};
+
+const line = (list, name, value) => {
+  const term = document.createElement("dt");
+  const text = document.createElement("dd");
+  term.textContent = name;
+  text.textContent = value;
+  list.append(term, text);
+};
+const digits = (value) => value.toPrecision(4);
+const group = (place) => (data.groups[place] < 0 ? "in no group" : `group ${data.groups[place]}`);
+
+let row = 0;
+let column = 0;
+const tell = () => {
+  const list = document.createElement("dl");
+  const cell = row * count + column;
+  line(list, "head of", `${data.names[row]} (${group(row)})`);
+  line(list, "detections of", `${data.names[column]} (${group(column)})`);
+  line(list, "distance", digits(directed[cell]));
+  line(list, "the other way", digits(directed[column * count + row]));
+  data.components.forEach((name, place) => line(list, `${name} loss`, digits(losses[place][cell])));
+  told.replaceChildren(list);
+};
+
+canvas.addEventListener("pointermove", (event) => {
+  const box = canvas.getBoundingClientRect();
+  const place = (at, start, size) => Math.min(Math.max(Math.floor(((at - start) / size) * count), 0), count - 1);
+  column = place(event.clientX, box.left + canvas.clientLeft, canvas.clientWidth);
+  row = place(event.clientY, box.top + canvas.clientTop, canvas.clientHeight);
+  tell();
+});
+canvas.addEventListener("keydown", (event) => {
+  const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  row = Math.min(Math.max(row + step[0], 0), count - 1);
+  column = Math.min(Math.max(column + step[1], 0), count - 1);
+  tell();
+});
+draw();

@@ -1,0 +1,158 @@
+"""Matrices made by the real tasks of rendered scenes: resumed, grown, cut otherwise."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conf.losses import LossClustersRecipe
+from conf.sources.cells import Source
+from storage.detections import Detections
+from storage.drafts import Making
+from storage.errors import StoreError, UnknownArtifact
+from storage.losses import LossClusters, LossMatrix
+from storage.losses.database import write_distances
+from storage.store import Artifact
+from tasks.losses import backends, pairs_to_compute, targets_in
+from tasks.losses.backends import Columns, Sparse
+from tasks.losses.groups import TooFewImages, find_groups
+from tasks.models.yolo import load_detector
+from tasks.models.yolo.detector import Raw
+
+SIZE_PX, LAYERS = 192, (16, 19, 22)
+
+
+@pytest.fixture(scope="session")
+def six(world: Any) -> LossMatrix:
+    return LossMatrix(world.store, world.matrix(6))
+
+
+def test_a_pair_is_what_the_stock_criterion_says_of_the_stored_detections(
+    world: Any, six: LossMatrix
+) -> None:
+    source = Source(count=6, size_px=SIZE_PX)
+    dataset, _, found = world.detections(source)
+    reader = Detections(world.store, found)
+    detector = load_detector(world.model, world.runtime, SIZE_PX, LAYERS)
+    from tasks.dataset import open_contents
+
+    image = open_contents(dataset, source, world.runtime).image(six.contents[2])
+    raw = detector.forward(detector.letterbox(np.asarray(image)).pixels[None])
+    stock = detector.stock_losses(raw, 0, targets_in(reader, six.contents[4]))
+    assert six.targets[4] > 0
+    assert six.dist(2, 4) == pytest.approx(stock, rel=1e-4, abs=1e-5)
+    assert six.dist(six.contents[2], six.contents[4][:12]) == six.dist(2, 4)
+
+
+def test_parts_of_other_sizes_give_the_same_matrix(
+    six: LossMatrix, new_world: Callable[..., Any]
+) -> None:
+    other = new_world()
+    whole = LossMatrix(other.store, other.matrix(6, part_rows=6))
+    assert set(whole.contents) == set(six.contents)
+    order = [whole.place(content) for content in six.contents]
+    for component in six.components:
+        found = whole.matrix(component)[np.ix_(order, order)]
+        np.testing.assert_allclose(found, six.matrix(component), rtol=1e-5, atol=1e-5)
+
+
+def test_a_grown_matrix_computes_only_new_rows_and_columns(
+    world: Any, six: LossMatrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: list[int] = []
+
+    class Counting(Sparse):
+        def row(self, raw: Raw) -> Columns:
+            row = super().row(raw)
+            widths.append(row.losses.shape[1])
+            return row
+
+    monkeypatch.setattr(backends, "Sparse", Counting)
+    grown = LossMatrix(world.store, world.matrix(8))
+    assert sorted(widths) == [2] * 6 + [8] * 2
+    old = [grown.place(content) for content in six.contents]
+    np.testing.assert_array_equal(grown.total()[np.ix_(old, old)], six.total())
+    np.testing.assert_array_equal(grown.normalisers()[np.ix_(old, old)], six.normalisers())
+    told = pairs_to_compute(six.contents, grown.contents)
+    assert told == (
+        "2 new images beside 6 known ones: 28 of 64 pairs are computed, the others taken over"
+    )
+
+
+def test_the_stock_backend_agrees_and_has_a_key_of_its_own(world: Any, six: LossMatrix) -> None:
+    slow = LossMatrix(world.store, world.matrix(6, backend="stock"))
+    assert slow.artifact.key != six.artifact.key
+    np.testing.assert_allclose(slow.total(), six.total(), rtol=1e-4, atol=1e-4)
+    assert np.isnan(slow.normalisers()).all()
+
+
+def test_regret_is_what_another_image_costs_beside_ones_own(six: LossMatrix) -> None:
+    regret = six.regret("cls")
+    assert np.all(regret.diagonal() == 0)
+    assert regret[1, 3] == six.dist(1, 3)["cls"] - six.dist(1, 1)["cls"]
+
+
+def test_distances_db_has_a_row_a_component_of_every_pair(six: LossMatrix) -> None:
+    with closing(sqlite3.connect(six.database)) as opened:
+        (count,) = opened.execute("SELECT COUNT(*) FROM distances").fetchone()
+        row = opened.execute(
+            "SELECT d.distance FROM distances d JOIN images i ON i.img_id = d.img_i "
+            "JOIN images j ON j.img_id = d.img_j "
+            "WHERE i.sha256 = ? AND j.sha256 = ? AND d.component = 'box'",
+            (six.contents[1], six.contents[2]),
+        ).fetchone()
+        components = opened.execute("SELECT DISTINCT component FROM distances").fetchall()
+    assert count == 6 * 6 * 4
+    assert row[0] == six.dist(1, 2)["box"]
+    assert {name for (name,) in components} == {"box", "cls", "dfl", "seg"}
+
+
+def test_a_database_of_too_many_images_is_empty_until_it_is_exported(
+    world: Any, tmp_path: Any
+) -> None:
+    large = LossMatrix(world.store, world.matrix(6, database_images=5))
+    with closing(sqlite3.connect(large.database)) as opened:
+        assert opened.execute("SELECT COUNT(*) FROM distances").fetchone() == (0,)
+        assert opened.execute("SELECT COUNT(*) FROM images").fetchone() == (6,)
+    assert write_distances(large, tmp_path / "all.db") == 144
+    with closing(sqlite3.connect(tmp_path / "all.db")) as opened:
+        assert opened.execute("SELECT COUNT(*) FROM distances").fetchone() == (144,)
+
+
+def test_images_and_components_that_are_not_there_are_named(six: LossMatrix) -> None:
+    with pytest.raises(UnknownArtifact, match=r"There is no image 6 .* it has 0 to 5"):
+        six.dist(0, 6)
+    with pytest.raises(UnknownArtifact, match=r"'zz' names no image .* no image begins so"):
+        six.dist("zz", 0)
+    with pytest.raises(StoreError, match=r"no 'l1' losses. Its head has: box, cls, dfl, seg"):
+        six.matrix("l1")
+
+
+def _groups(world: Any, matrix: Artifact, count: int) -> LossClusters:
+    source = Source(count=count, size_px=SIZE_PX)
+    dataset, _, found = world.detections(source)
+    recipe = LossClustersRecipe(min_cluster_size=2, neighbours=2)
+    making = Making(recipe, {"matrix": world.store.key_of(matrix)}, ("groups",))
+    made = world.make(making, find_groups, matrix, detections=found, dataset=dataset, source=source)
+    return LossClusters(world.store, made)
+
+
+def test_groups_are_explained_and_shown(world: Any, six: LossMatrix) -> None:
+    found = _groups(world, six.artifact, 6)
+    assert list(found.images["content_sha256"]) == list(six.contents)
+    assert sorted(found.images["position"]) == list(range(6))
+    assert found.trees["nonreciprocal"].shape == (5, 4)
+    assert 0 < found.summary["asymmetry"] <= 1
+    assert 0 <= found.summary["direction_gap"] < 1
+    assert set(found.summary["medoids"].values()) <= set(six.contents)
+    page = found.page.read_text()
+    assert "data:image/jpeg" in page
+    assert "Loss matrix of 6 images" in page
+
+
+def test_two_images_are_too_few_for_groups(world: Any) -> None:
+    with pytest.raises(TooFewImages, match="of 2 images: groups take 3 or more"):
+        _groups(world, world.matrix(2), 2)
