@@ -9,6 +9,7 @@ from conf.projection import (
     TrustRecipe,
 )
 from storage.kinds import Kind
+from storage.projection.atlas import export_page
 from storage.projection.maps import MapFiles, open_page
 
 __all__ = ["KINDS", "MapFiles"]
@@ -19,5 +20,5 @@ KINDS = (
     Kind(MapRecipe.kind, open=MapFiles, part_rows=1),
     Kind(ExtensionRecipe.kind, open=MapFiles, part_rows=1),
     Kind(TrustRecipe.kind, open=MapFiles, part_rows=1),
-    Kind(PageRecipe.kind, open=open_page, part_rows=1),
+    Kind(PageRecipe.kind, open=open_page, part_rows=1, write_bundle=export_page),
 )

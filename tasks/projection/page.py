@@ -11,6 +11,7 @@ from conf.errors import WorldError
 from conf.keys import ArtifactKey
 from conf.projection import PageRecipe, VectorSource
 from conf.runtime import Runtime
+from storage.projection.atlas import write_atlas
 from storage.projection.maps import PAGE, POINTS, MapFiles, write_text
 from storage.projection.names import RowNames
 from storage.projection.pictures import read_picture
@@ -20,7 +21,7 @@ from tasks.compute.projection.clusters import clusters
 from tasks.compute.projection.trust import TrustSummary
 from tasks.dataset import open_contents
 from tasks.diagnostics import open_diagnostics
-from tasks.pages.maps.page import render_map
+from tasks.pages.maps.page import columns_of, render_map
 from tasks.pages.maps.view import Categories, Column, MapView, Numbers, Thumbnails
 from tasks.projection.vectors import read_names, usable_vectors
 
@@ -93,7 +94,41 @@ def make_page(
     page = render_map(view, atlas_limit_bytes=recipe.atlas_limit_bytes)
     with draft.write_part(part) as writer:
         write_text(writer, PAGE, page)
+        write_atlas(
+            writer,
+            view.ids,
+            view.coords,
+            _table(view),
+            neighbours=near,
+            distances=far,
+            images=_images(view, recipe.atlas_limit_bytes),
+        )
     return len(drawn.usable)
+
+
+def _table(view: MapView) -> dict[str, Any]:
+    """Return what a page colours by as columns of texts and numbers."""
+    told: dict[str, Any] = {}
+    for name, column in columns_of(view).items():
+        if isinstance(column, Numbers):
+            told[name] = column.values
+        else:
+            told[name] = [None if code < 0 else column.names[code] for code in column.codes]
+    return told
+
+
+def _images(view: MapView, limit_bytes: int) -> list[bytes | None] | None:
+    """Return the thumbnails of all rows; None where there are none or they take too much."""
+    if view.thumbnails is None:
+        return None
+    found: list[bytes | None] = []
+    size = 0
+    for row in range(len(view.ids)):
+        found.append(view.thumbnails(row))
+        size += len(found[-1] or b"")
+        if size > limit_bytes:
+            return None
+    return found
 
 
 def _told(facts: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from tasks.compute.diagnostics.doubts import doubted
 from tasks.compute.diagnostics.nearness import nearest, silhouettes, twins, unit, vote
-from tasks.compute.diagnostics.probe import fit_probe, out_of_fold
+from tasks.compute.diagnostics.probe import choose_penalty, fit_probe, out_of_fold
 from tasks.compute.diagnostics.report import Diagnostics, Leak, Share, SplitScore, Suspect
 from tasks.compute.projection.pca import fit_pca
 
@@ -154,13 +154,15 @@ def _probed(
     code = np.full(count, -1, np.int64)
     code[classes] = np.arange(len(classes))
     taught_codes = code[rows.labels[taught]]
+    folds, seed = settings.folds, settings.seed
+    penalty = choose_penalty(vectors[taught], taught_codes, len(classes), folds=folds, seed=seed)
     probabilities = np.zeros((len(rows.labels), count))
     others = np.setdiff1d(known, taught)
     if len(others):
-        probe = fit_probe(vectors[taught], taught_codes, len(classes))
+        probe = fit_probe(vectors[taught], taught_codes, len(classes), penalty=penalty)
         probabilities[np.ix_(others, classes)] = probe.probabilities(vectors[others])
     probabilities[np.ix_(taught, classes)] = out_of_fold(
-        vectors[taught], taught_codes, len(classes), folds=settings.folds, seed=settings.seed
+        vectors[taught], taught_codes, len(classes), penalty=penalty, folds=folds, seed=seed
     )
     return known, probabilities[known]
 

@@ -257,11 +257,16 @@ def _suspects(view: MapView, found: Diagnostics) -> str:
     said = (
         f"{found.suspect_count:,} of {found.rows:,} rows look mislabelled by confident learning "
         "(Northcutt et al. 2021): a model that has not seen them is sure of another label. The "
-        "surest come first; look before you relabel."
+        f"surest come first; look before you relabel{_worth(found)}."
     )
     header = ("point", "label", "looks like", "p(label)", "p(other)", "neighbours agree")
     head = element("h2", "Labels to doubt") + element("p", said)
     return element("section", head + _table(header, rows))
+
+
+def _worth(found: Diagnostics) -> str:
+    judge = next((score.probe for score in found.splits if score.split == found.reference), None)
+    return f": that model is right of {judge.value:.0%} of the rows" if judge else ""
 
 
 def _leaks(view: MapView, found: Diagnostics) -> str:

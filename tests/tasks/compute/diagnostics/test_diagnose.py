@@ -48,7 +48,7 @@ def test_the_probe_is_the_logistic_regression_of_scikit_learn(digits: tuple[Any,
     vectors, labels = digits
     scaled = StandardScaler().fit_transform(vectors)
     theirs = LogisticRegression(C=1.0, max_iter=2000, tol=1e-8).fit(scaled, labels)
-    ours = fit_probe(vectors, labels, 10).probabilities(vectors)
+    ours = fit_probe(vectors, labels, 10, penalty=1.0).probabilities(vectors)
     np.testing.assert_allclose(ours, theirs.predict_proba(scaled), atol=5e-3)
 
 
