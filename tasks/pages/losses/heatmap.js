@@ -13,10 +13,10 @@ const told = document.getElementById("told");
 
 // From dark to light in even steps of lightness; the brightest is the 99th percentile.
 const sorted = Float32Array.from(directed).sort();
-const top = sorted[Math.min(sorted.length - 1, Math.floor(0.99 * sorted.length))] || 1;
+const brightest = sorted[Math.min(sorted.length - 1, Math.floor(0.99 * sorted.length))] || 1;
 const ramp = [[13, 8, 60], [92, 18, 110], [170, 45, 95], [232, 97, 55], [250, 170, 40], [252, 250, 190]];
 const colour = (value) => {
-  const at = Math.min(Math.max(value / top, 0), 1) * (ramp.length - 1);
+  const at = Math.min(Math.max(value / brightest, 0), 1) * (ramp.length - 1);
   const low = Math.min(Math.floor(at), ramp.length - 2);
   return ramp[low].map((c, channel) => Math.round(c + (at - low) * (ramp[low + 1][channel] - c)));
 };
