@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.annotations.rle import Rle, area_px, encode, fill
+from storage.annotations.rle import Rle, area_px, encode_filled
 from storage.annotations.truth import Action, Annotations, Fault, Truth
 from storage.dataset.ledger import Ledger
 
 ROUNDING_PX = 1.0
 """So far may a box reach out of its image: label files round."""
+_FARTHEST_PX = 1e7  # what is further out is a mistake, and would overflow
 Box = tuple[float, float, float, float]
 Ring = NDArray[np.float64]
 _Object = tuple[Sequence[float], int, Rle | None]
@@ -89,6 +90,9 @@ class Labels:
             if not np.isfinite(ring).all():
                 self.refuse(line, "not a number: a polygon's coordinate")
                 return
+            if np.abs(ring).max() > _FARTHEST_PX:
+                self.refuse(line, f"outside the image: a point at {np.abs(ring).max():g} px")
+                return
         if not rings:
             self.refuse(line, "no polygon: the object has neither points nor runs")
             return
@@ -99,7 +103,7 @@ class Labels:
             self.refuse(line, reason)
             return
         width_px, height_px = self.size_px
-        self.add_box(line, class_id, around, encode(fill(rings, height_px, width_px)))
+        self.add_box(line, class_id, around, encode_filled(rings, height_px, width_px))
 
     def close(self) -> None:
         """Keep what was taken. An image all whose objects were refused is not known to be empty."""
@@ -114,6 +118,8 @@ class Labels:
             return f"class out of range: {class_id}, the classes are 0 to {classes - 1}"
         if not all(math.isfinite(edge) for edge in box):
             return "not a number: an edge of the box"
+        if (farthest := max(box, key=abs)) and abs(farthest) > _FARTHEST_PX:
+            return f"outside the image: an edge of the box at {farthest:g} px"
         x1, y1, x2, y2 = box
         if x2 <= x1 or y2 <= y1:
             return f"empty box: {_said(box)}"

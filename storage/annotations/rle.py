@@ -76,25 +76,62 @@ def fill(rings: Iterable[NDArray[np.floating[Any]]], height_px: int, width_px: i
     image is cut off.
     """
     mask = np.zeros((height_px, width_px), dtype=np.bool_)
-    for ring in rings:
-        mask |= _inside(np.asarray(ring, dtype=np.float64), height_px, width_px)
+    part, top, left = _filled(list(rings), height_px, width_px)
+    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
     return mask
+
+
+def encode_filled(rings: Iterable[NDArray[np.floating[Any]]], height_px: int, width_px: int) -> Rle:
+    """Return the run lengths of `fill`, at the cost of the pixels around the rings."""
+    part, top, left = _filled(list(rings), height_px, width_px)
+    padded = np.zeros((part.shape[1], part.shape[0] + 2), dtype=np.int8)
+    padded[:, 1:-1] = part.T
+    columns, rows = np.nonzero(np.diff(padded, axis=1))
+    edges = (columns + left) * height_px + rows + top
+    # A run that ends where a column does goes on where the next column begins with one.
+    whole = np.ones(edges.size, dtype=np.bool_)
+    goes_on = np.flatnonzero(edges[1:-1:2] == edges[2::2])
+    whole[2 * goes_on + 1] = whole[2 * goes_on + 2] = False
+    counts = np.diff(edges[whole], prepend=0, append=height_px * width_px).tolist()
+    if counts[-1] == 0 and (len(counts) > 1 or height_px * width_px == 0):
+        counts.pop()
+    return Rle(size=[height_px, width_px], counts=counts)
+
+
+def _filled(
+    rings: Sequence[NDArray[np.floating[Any]]], height_px: int, width_px: int
+) -> tuple[Bools, int, int]:
+    """Return the mask of the pixels around `rings`, and the row and column that it starts at."""
+    points = np.concatenate([np.zeros((0, 2)), *rings])
+    if not len(points):
+        return np.zeros((0, 0), dtype=np.bool_), 0, 0
+    limits = np.array([width_px, height_px])
+    left, top = np.clip(np.floor(points.min(axis=0)), 0, limits).astype(np.int64).tolist()
+    right, bottom = np.clip(np.ceil(points.max(axis=0)), 0, limits).astype(np.int64).tolist()
+    part = np.zeros((bottom - top, right - left), dtype=np.bool_)
+    for ring in rings:
+        part |= _inside(np.asarray(ring, dtype=np.float64) - (left, top), *part.shape)
+    return part, top, left
 
 
 def _inside(ring: NDArray[np.float64], height_px: int, width_px: int) -> Bools:
     """Return which pixels' centres a horizontal ray reaches over an odd number of edges."""
-    crossings = np.zeros((height_px, width_px + 1), dtype=np.uint8)
-    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        (x_low, y_low), (x_high, y_high) = (start, end) if start[1] <= end[1] else (end, start)
-        # Rows whose centre is in [low, high): an edge's lower end counts, its upper does not.
-        first, last = (int(np.clip(np.ceil(y - 0.5), 0, height_px)) for y in (y_low, y_high))
-        if first == last:
-            continue
-        rows = np.arange(first, last)
-        x = x_low + (rows + 0.5 - y_low) * ((x_high - x_low) / (y_high - y_low))
-        crossings[rows, np.clip(np.ceil(x - 0.5), 0, width_px).astype(np.int64)] ^= 1
-    parity: NDArray[np.uint8] = np.bitwise_xor.accumulate(crossings, axis=1)
-    return parity[:, :width_px].astype(np.bool_)
+    ends = np.roll(ring, -1, axis=0)
+    is_down = (ring[:, 1] <= ends[:, 1])[:, None]
+    low, high = np.where(is_down, ring, ends), np.where(is_down, ends, ring)
+    # Rows whose centre is in [low, high): an edge's lower end counts, its upper does not.
+    first, last = (
+        np.clip(np.ceil(end[:, 1] - 0.5), 0, height_px).astype(np.int64) for end in (low, high)
+    )
+    edges = np.repeat(np.arange(len(ring)), last - first)
+    rows = np.arange(edges.size) - np.repeat(np.cumsum(last - first) - last, last - first)
+    slope = (high[edges, 0] - low[edges, 0]) / (high[edges, 1] - low[edges, 1])
+    x = low[edges, 0] + (rows + 0.5 - low[edges, 1]) * slope
+    columns = np.clip(np.ceil(x - 0.5), 0, width_px).astype(np.int64)
+    crossings = np.bincount(
+        rows * (width_px + 1) + columns, minlength=height_px * (width_px + 1)
+    ).reshape(height_px, width_px + 1)
+    return np.asarray(np.cumsum(crossings, axis=1)[:, :width_px] % 2 == 1, dtype=np.bool_)
 
 
 def decompress(text: str | bytes) -> list[int]:

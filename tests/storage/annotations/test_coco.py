@@ -112,6 +112,10 @@ def test_a_listed_image_is_known_to_be_empty_and_one_that_is_not_is_unknown(
         ({"bbox": [5, 2, 5]}, "not an object of COCO: not enough values to unpack"),
         ({"bbox": "none"}, "not an object of COCO: could not convert string to float: 'n'"),
         ({"segmentation": [[1, 1, 5, 5]]}, "polygon with 2 points: it needs three"),
+        (
+            {"segmentation": [[1, 1, 5, 5, -1e300, 3]]},
+            "outside the image: a point at 1e+300 px",
+        ),
         ({"segmentation": [SQUARE, [1, 1]]}, "polygon with 1 points: it needs three"),
         ({"segmentation": [[1, 1, 5, 5, 9]]}, "not an object of COCO: a polygon of 5 coordinates"),
         ({"iscrowd": 1, "segmentation": RUNS}, "crowd: a region of many objects is no object"),

@@ -12,6 +12,7 @@ from storage.annotations.rle import (
     decode,
     decompress,
     encode,
+    encode_filled,
     fill,
 )
 
@@ -115,3 +116,32 @@ def test_filled_polygons_are_pycocotools_but_for_the_rim() -> None:
     ours = fill([ring], 90, 100)
     assert (ours ^ theirs).sum() < 0.05 * theirs.sum()
     assert ours.sum() == pytest.approx(24 / 2 * np.sin(2 * np.pi / 24) * 31 * 23, rel=0.01)
+
+
+def test_polygons_are_encoded_as_their_masks_are() -> None:
+    drawn = np.random.default_rng(3)
+    for _ in range(300):
+        height_px, width_px = (int(side) for side in drawn.integers(1, 12, 2))
+        count = int(drawn.integers(0, 3))
+        rings = [drawn.uniform(-3, 14, (int(drawn.integers(3, 7)), 2)) for _ in range(count)]
+        mask = fill(rings, height_px, width_px)
+        assert encode_filled(rings, height_px, width_px) == encode(mask)
+    whole = np.array([[-1.0, -1.0], [9.0, -1.0], [9.0, 9.0], [-1.0, 9.0]])
+    assert encode_filled([whole], 4, 5) == Rle(size=[4, 5], counts=[0, 20])
+
+
+def test_a_pixel_is_inside_where_a_ray_says_so() -> None:
+    drawn = np.random.default_rng(4)
+    for _ in range(60):
+        ring = drawn.uniform(-2, 9, (int(drawn.integers(3, 8)), 2))
+        for (row, column), is_inside in np.ndenumerate(fill([ring], 7, 6)):
+            assert is_inside == _is_inside(ring, column + 0.5, row + 0.5)
+
+
+def _is_inside(ring: NDArray[np.float64], x: float, y: float) -> bool:
+    """Even-odd, one edge at a time."""
+    odd = False
+    for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        if (y0 <= y) != (y1 <= y) and x0 + (y - y0) / (y1 - y0) * (x1 - x0) <= x:
+            odd = not odd
+    return odd

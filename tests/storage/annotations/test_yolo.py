@@ -102,6 +102,7 @@ def test_no_file_is_no_ground_truth_and_an_empty_one_an_empty_image(
             "0 1.5 0.5 0.2 0.2",
             "outside the image: the box (56.0, 8.0, 64.0, 12.0) of an image of 40 x 20 px",
         ),
+        ("0 1e300 0.5 0.2 0.2", "outside the image: an edge of the box at 4e+301 px"),
         ("0 0.5 0.5 0 0.2", "empty box: (20.0, 8.0, 20.0, 12.0)"),
         ("0 0.5 0.5 -0.2 -0.2", "empty box: a width of -0.2 and a height of -0.2"),
         ("0 0.5 0.5", "3 values: a box has 5, a polygon an odd number from 7 on"),
