@@ -50,9 +50,13 @@ class Runtime(Frozen):
     """Rows of a part, the unit of resume; None takes the kind's own."""
     take_over: bool = True
     """Whether rows that older artifacts of the same recipe hold are taken over."""
-    runner: Literal["threads"] = "threads"
-    """Which Prefect task runner makes the parts."""
+    runner: Literal["threads", "dask", "ray"] = "threads"
+    """What makes the parts: threads of the run's process, or processes on one or more machines."""
     workers: int = Field(default=1, ge=1)
-    """Parts made at once."""
+    """Parts made at once: threads, worker processes of this machine, or those of `cluster`."""
+    cluster: str | None = None
+    """Address of a Dask or Ray cluster that exists; None starts workers on this machine."""
+    store_uuid: str | None = None
+    """What the store's card must say; a run tells its workers, so that none writes elsewhere."""
     progress: bool = True
     """Whether long work shows rows/s and time left on standard error."""

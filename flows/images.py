@@ -48,7 +48,7 @@ def make_images(
         encode_part,
         dataset,
         source=source,
-        check=lambda: check_stored_rows(recipe, dataset, source=source, runtime=run.runtime),
+        check=check_stored_rows,
         made={"dataset": dataset.key, "random_weights": recipe.model.is_random},
     )
 

@@ -1,16 +1,19 @@
 """The parts of one making: handed to a task runner, a few at a time, and what failed told."""
 
 import inspect
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError as Cancelled
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from prefect import Task
 from prefect.futures import PrefectFuture
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner
 
 from conf.errors import FeaturemillError, Stopped, WorldError
-from conf.runtime import Runtime
 from storage.drafts import Draft, Making
 from tasks.checkpoint import stop_requested
 
@@ -19,56 +22,82 @@ class PartsFailed(FeaturemillError):
     """Some parts of an artifact could not be made; the others are sealed."""
 
 
-def task_runner(runtime: Runtime) -> TaskRunner[Any]:
-    """Return the runner that `runtime` names, set to make so many parts at once."""
-    return ThreadPoolTaskRunner(max_workers=runtime.workers)
+class WorkerLost(WorldError):
+    """The processes that took a part died of it, or went away with their cluster."""
 
 
 def submitter(
     runner: TaskRunner[Any],
-    part_task: Task[..., Any],
+    task: Task[..., Any],
     making: Making,
     inputs: tuple[Any, ...],
     places: Mapping[str, Any],
-) -> Callable[[str], PrefectFuture[Any]]:
-    """Return what hands one part, by its name, to `runner`."""
-    positional = [name for name in inspect.signature(part_task.fn).parameters][: len(inputs) + 1]
+) -> Callable[..., PrefectFuture[Any]]:
+    """Return what hands `task` to `runner`, with `places` and what else it is called with."""
+    positional = [name for name in inspect.signature(task.fn).parameters][: len(inputs) + 1]
     given = dict(zip(positional, (making.recipe, *inputs), strict=True)) | dict(places)
 
-    def begin(part: str) -> PrefectFuture[Any]:
-        future: PrefectFuture[Any] = runner.submit(part_task, given | {"part": part})
+    def begin(**part: str) -> PrefectFuture[Any]:
+        future: PrefectFuture[Any] = runner.submit(task, given | part)
         return future
 
     return begin
 
 
+def wait_for(future: PrefectFuture[Any], what: str) -> None:
+    """Return when `future` is done; raises what it failed of."""
+    if problem := _problem(future, what):
+        raise problem
+
+
 def make_all(
-    pending: list[str], begin: Callable[[str], PrefectFuture[Any]], window: int
+    pending: list[str],
+    begin: Callable[[str], PrefectFuture[Any]],
+    window: int,
+    on_sealed: Callable[[str], None],
 ) -> dict[str, Exception]:
     """Make all parts, at most `window` of them handed out at once; return what failed, by part.
 
     What the world did to one part does not keep others from being made; any other error stops at
-    once.
+    once. `on_sealed` is told the name of each part that was made.
     """
-    waiting, running = deque(pending), deque[tuple[str, PrefectFuture[Any]]]()
+    waiting, running = deque(pending), 0
+    done: SimpleQueue[tuple[str, PrefectFuture[Any]]] = SimpleQueue()
     failed: dict[str, Exception] = {}
     while waiting or running:
-        while waiting and len(running) < window:
+        while waiting and running < window:
             part = waiting.popleft()
-            running.append((part, begin(part)))
-        part, future = running.popleft()
-        future.wait()
-        if problem := _problem(future):
+            begin(part).add_done_callback(partial(_put, done, part))
+            running += 1
+        part, future = done.get()  # whichever is first: a slow part keeps no worker idle
+        running -= 1
+        if problem := _problem(future, f"part {part}"):
             failed[part] = problem
+        else:
+            on_sealed(part)
         if stop_requested.is_set() or not all(isinstance(p, WorldError) for p in failed.values()):
             waiting.clear()
     return failed
 
 
-def _problem(future: PrefectFuture[Any]) -> Exception | None:
+def _put(
+    done: SimpleQueue[tuple[str, PrefectFuture[Any]]], part: str, future: PrefectFuture[Any]
+) -> None:
+    done.put((part, future))
+
+
+def _problem(future: PrefectFuture[Any], what: str) -> Exception | None:
+    future.wait()
+    try:
+        found = future.result(raise_on_failure=False)
+    except (Exception, CancelledError, Cancelled) as problem:  # not of the task: of its worker
+        return WorkerLost(
+            f"no worker finished {what}: {type(problem).__name__}, {problem}. A worker that "
+            "dies again and again is mostly out of memory: fewer workers, a smaller batch_size or "
+            "smaller part_rows need less"
+        )
     if future.state.is_completed():
         return None
-    found = future.result(raise_on_failure=False)
     told = future.state.message or f"it ended as {future.state.name}"
     return found if isinstance(found, Exception) else RuntimeError(told)
 

@@ -13,11 +13,14 @@ from prefect import Task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner
 
 from conf.keys import Frozen
 from conf.models import ModelSpec
 from conf.runtime import Runtime
-from flows.parts import explain, make_all, submitter, task_runner
+from flows.parts import explain, make_all, submitter, wait_for
+from flows.runners import started, stays_here
 from storage.drafts import Draft, Making
 from storage.hashes import Hashes
 from storage.publishing import driving
@@ -25,7 +28,7 @@ from storage.runs import Runs
 from storage.store import Artifact, ArtifactStore
 from tasks.checkpoint import check_not_stopped, seal_into, stop_requested
 from tasks.models.load import resolve
-from tasks.progress import progress, say
+from tasks.progress import advance, progress, say
 
 R = TypeVar("R")
 
@@ -99,6 +102,7 @@ class Run:
         self.store = ArtifactStore(self.runtime.store)
         self._runs = Runs(self.store.path)
         self._held = ExitStack()  # freed by `close`, or with this run when its flow has failed
+        self._runners: dict[str, TaskRunner[Any]] = {}
         if not PLANNER.get():
             given = self.runtime.model_dump(mode="json")
             recording = self._runs.recording(self.name, *_asked(), given)
@@ -121,7 +125,7 @@ class Run:
         making: Making,
         part_task: Task[..., Any],
         *inputs: Any,
-        check: Callable[[], Any] | None = None,
+        check: Task[..., Any] | None = None,
         made: Mapping[str, Any] | None = None,
         note: str = "",
         changed: Callable[[Any], str] | None = None,
@@ -130,7 +134,8 @@ class Run:
         """Return the artifact of `making`, whatever part of it is missing made by `part_task`.
 
         `part_task` is called as `part_task(recipe, *inputs, part=..., runtime=..., **places)`;
-        `check` is called once before parts are published, also those of a run that ended.
+        `check` is called so, too, without a part, once before parts are published, also those of a
+        run that ended.
         `changed` tells, for a plan, in words how this differs from an older one, which it is given
         as its reader.
         """
@@ -148,7 +153,8 @@ class Run:
             if draft is not None:
                 rows_made = self._make_parts(name, draft, making, part_task, inputs, places)
                 if making.rows and check:
-                    check()
+                    begin = self._submitter(check, making, inputs, places)
+                    wait_for(begin(), f"the check of {name}")
             state: State[Artifact] = seal_into(self.runtime.store)(
                 making.recipe, making.inputs, runtime=self.runtime, made=made, return_state=True
             )
@@ -171,22 +177,47 @@ class Run:
         rows = sum(len(draft.rows_of(part)) for part in pending)
         if not pending:
             return 0
-        with (
-            progress(
-                str(draft.key),
-                len(making.rows),
-                done=len(making.rows) - rows,
-                title=name,
-                is_shown=self.runtime.progress,
-            ),
-            task_runner(self.runtime) as runner,
+        with progress(
+            str(draft.key),
+            len(making.rows),
+            done=len(making.rows) - rows,
+            title=name,
+            is_shown=self.runtime.progress,
         ):
-            given = {**places, "runtime": self.runtime}
-            begin = submitter(runner, part_task, making, inputs, given)
-            failed = make_all(pending, begin, window=2 * self.runtime.workers)
+            begin = self._submitter(part_task, making, inputs, places)
+            window, count = 2 * self.runtime.workers, self._counter(draft, places)
+            failed = make_all(pending, lambda part: begin(part=part), window, count)
         if failed or (stop_requested.is_set() and draft.pending()):
             raise explain(name, draft, failed)
         return rows
+
+    def _submitter(
+        self,
+        task: Task[..., R],
+        making: Making,
+        inputs: tuple[Any, ...],
+        places: Mapping[str, Any],
+    ) -> Callable[..., PrefectFuture[R]]:
+        """Return what hands `task` to threads of this process, or to workers elsewhere."""
+        here = stays_here(self.runtime, places)
+        runtime = self.runtime.model_copy(
+            update={"runner": "threads"} if here else {"store_uuid": self.store.uuid}
+        )
+        given = {**places, "runtime": runtime}
+        return submitter(self._runner(runtime), task, making, inputs, given)
+
+    def _runner(self, runtime: Runtime) -> TaskRunner[Any]:
+        """Return the runner of `runtime`, started once a run: its workers keep their models."""
+        if runtime.runner not in self._runners:
+            runner = self._held.enter_context(started(runtime))
+            self._runners[runtime.runner] = runner
+        return self._runners[runtime.runner]
+
+    def _counter(self, draft: Draft, places: Mapping[str, Any]) -> Callable[[str], None]:
+        """Return what moves the bar for parts made in other processes; threads move it alone."""
+        if stays_here(self.runtime, places):
+            return lambda part: None
+        return lambda part: advance(str(draft.key), len(draft.rows_of(part)))
 
     def look(self, task: Task[..., R], *arguments: Any) -> R:
         """Return what `task` finds in the world; a plan looks too, without Prefect."""

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from socket import gethostname
 from uuid import uuid4
 
 from conf.errors import RecipeError, did_you_mean
@@ -95,6 +96,15 @@ class ArtifactStore:
         """Return where the published artifact `key` lies or would lie."""
         key = key if isinstance(key, ArtifactKey) else ArtifactKey.parse(key)
         return self.path / "published" / key.kind / str(key)
+
+    def check_is(self, uuid: str) -> None:
+        """Raise StoreError unless this is the store `uuid`, which a run on another machine uses."""
+        if self.uuid != uuid:
+            raise StoreError(
+                f"{self.path} on {gethostname()} is another store than that of the run, which lies "
+                "at the same path on its own machine. Mount one file system there on both, and "
+                "name its directory with --store or FEATUREMILL_STORE."
+            )
 
     def path_of(self, artifact: Artifact) -> Path:
         """Return the directory of `artifact`; raises StoreError when another store made it."""

@@ -8,6 +8,7 @@ may read it.
 import errno
 import threading
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -59,7 +60,13 @@ def is_transient(problem: BaseException) -> bool:
 
 def part_task(function: Callable[P, R]) -> Task[P, R]:
     """Make `function`, which seals one part of a draft, a task: retried when the trouble may
-    pass."""
+    pass, refused where another store lies at the path of the run's."""
+
+    @wraps(function)
+    def made_here(*args: P.args, **kwargs: P.kwargs) -> R:
+        _check_store(kwargs.get("runtime"))
+        return function(*args, **kwargs)
+
     decorate = task(
         retries=RETRIES,
         retry_delay_seconds=[1, 5, 15],
@@ -67,7 +74,13 @@ def part_task(function: Callable[P, R]) -> Task[P, R]:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    return decorate(function)
+    return decorate(made_here)
+
+
+def _check_store(runtime: object) -> None:
+    """Raise StoreError when a worker does not see the store of the run that sent it a part."""
+    if isinstance(runtime, Runtime) and runtime.store_uuid:
+        ArtifactStore(runtime.store, create=False).check_is(runtime.store_uuid)
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
