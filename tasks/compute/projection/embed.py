@@ -1,7 +1,9 @@
 """Coordinates of points on a map: one function a method, and what holds for all of them."""
 
 import importlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,3 +88,15 @@ def jittered(coords: Coords, spread: float, seed: int) -> np.ndarray[Any, np.dty
     size = placed[:, 0].std() or placed[:, 1].std() or 1.0
     placed *= spread / size
     return placed + np.random.default_rng(seed).normal(0, 0.01 * spread, placed.shape)
+
+
+@contextmanager
+def quiet(library: str) -> Iterator[None]:
+    """Let only errors of a library's log through."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

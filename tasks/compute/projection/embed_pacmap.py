@@ -1,11 +1,10 @@
 """PaCMAP by its authors' package. Wang, Huang, Rudin & Shaposhnik (2021)."""
 
-import logging
 from typing import Any
 
 import numpy as np
 
-from tasks.compute.projection.embed import Embedding, Scene
+from tasks.compute.projection.embed import Embedding, Scene, quiet
 
 
 def embed(scene: Scene, settings: Any) -> Embedding:
@@ -17,10 +16,8 @@ def embed(scene: Scene, settings: Any) -> Embedding:
 
 def fit(model: Any, scene: Scene, settings: Any, **more: Any) -> Embedding:
     """Return the map by a class of the package pacmap."""
-    logger = logging.getLogger("pacmap")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns of the seed that it was given
-    try:
+    start = "pca" if scene.start is None else scene.start.astype(np.float32)
+    with quiet("pacmap"):  # it warns of the seed that it was given
         made = model(
             n_neighbors=settings.neighbours,
             MN_ratio=settings.mid_near_ratio,
@@ -29,8 +26,5 @@ def fit(model: Any, scene: Scene, settings: Any, **more: Any) -> Embedding:
             apply_pca=False,
             **more,
         )
-        start = "pca" if scene.start is None else scene.start.astype(np.float32)
         drawn = made.fit_transform(scene.points.astype(np.float32), init=start)
-    finally:
-        logger.setLevel(level)
     return Embedding(np.asarray(drawn, dtype=np.float32))

@@ -8,41 +8,41 @@ from typing import Any
 
 import numpy as np
 
-from tasks.compute.projection.embed import Embedding, Scene, components_map, jittered
+from tasks.compute.projection.embed import Embedding, Scene, components_map, jittered, quiet
 
 _FFT_FROM = 5000
 """Points from which interpolation is faster than the tree of Barnes and Hut."""
+_EXAGGERATE_FROM = 100
+"""Fewer points have no groups to gather first: exaggeration would draw them all into one place."""
 _START_SPREAD = 1e-4
 
 
 def embed(scene: Scene, settings: Any) -> Embedding:
     """Return the t-SNE map. The seed decides a noise of 1 % on the start, the first components.
 
-    A refit begins where the old map is, at its full size and without early exaggeration.
+    Fewer than 100 points, and a refit, begin at full size and without early exaggeration; a refit
+    where the old map is.
     """
-    from openTSNE import TSNEEmbedding
+    from openTSNE import TSNE
 
     affinities, notes = affinities_of(scene, settings)
-    start = scene.start
-    if start is None:
-        begin = jittered(components_map(scene.points), _START_SPREAD, scene.seed)
+    count = len(scene.points)
+    gathers = scene.start is None and count >= _EXAGGERATE_FROM
+    if scene.start is not None:
+        begin = scene.start.astype(np.float64)
     else:
-        begin = start.astype(np.float64)
-    method = "fft" if len(scene.points) >= _FFT_FROM else "bh"
-    drawn = TSNEEmbedding(
-        begin,
-        affinities=affinities,
-        negative_gradient_method=method,
+        spread = _START_SPREAD if gathers else 1.0
+        begin = jittered(components_map(scene.points), spread, scene.seed)
+    model = TSNE(
+        early_exaggeration=settings.early_exaggeration,
+        early_exaggeration_iter=settings.early_iterations if gathers else 0,
+        n_iter=settings.iterations,
+        negative_gradient_method="fft" if count >= _FFT_FROM else "bh",
         random_state=scene.seed,
         n_jobs=scene.threads,
-        learning_rate="auto",
     )
-    if start is None:
-        drawn.optimize(
-            settings.early_iterations, exaggeration=settings.early_exaggeration, momentum=0.5,
-            inplace=True, propagate_exception=True,
-        )  # fmt: skip
-    drawn.optimize(settings.iterations, momentum=0.8, inplace=True, propagate_exception=True)
+    with quiet("openTSNE"):  # it warns of every start at full size
+        drawn = model.fit(affinities=affinities, initialization=begin)
     return Embedding(np.asarray(drawn, dtype=np.float32), notes)
 
 

@@ -13,7 +13,7 @@ def embed(scene: Scene, settings: Any) -> Embedding:
     from umap import UMAP
 
     count = len(scene.points)
-    wanted = min(settings.neighbours, count)
+    wanted = min(settings.neighbours, count - 1)
     notes = (
         (f"{wanted} neighbours instead of {settings.neighbours}: there are no more",)
         if wanted < settings.neighbours

@@ -39,5 +39,5 @@ def nearest_neighbours(points: Float32[np.ndarray, "points dim"], k: int) -> Nei
         span = slice(first, min(first + step, count))
         found = np.zeros((span.stop - first, candidates), np.int32)
         nearest_candidates(centred[span] @ centred.T, norms, first, found)
-        sort_exactly(centred[span], centred, found, places[span], distances[span])
+        sort_exactly(points[span], points, found, places[span], distances[span])
     return Neighbours(places, distances)

@@ -24,7 +24,7 @@ def test_neighbours_are_those_of_an_exact_sort_also_far_from_the_origin(
     found = nearest_neighbours(points, 15)
     places, distances = by_sorting(points, 15)
     np.testing.assert_array_equal(found.places, places)
-    np.testing.assert_allclose(found.distances, distances, rtol=1e-3 if offset else 1e-6)
+    np.testing.assert_allclose(found.distances, distances, rtol=1e-6)
 
 
 def test_a_duplicate_is_a_neighbour_at_no_distance_and_the_lower_number_comes_first() -> None:
