@@ -9,8 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from conf.projection import PageRecipe
+from storage.drafts import Making
+from storage.kinds import find_kind
 from storage.parts import PartWriter
 from storage.projection.atlas import ATLAS, write_atlas
+from storage.projection.maps import PAGE, write_text
+from storage.publishing import driving, seal
+from storage.store import ArtifactStore
 
 
 @pytest.fixture
@@ -62,3 +68,20 @@ def test_missing_labels_and_scores_are_null(table: Any) -> None:
 def test_a_column_called_like_one_of_ours_is_kept_under_another_name(table: Any) -> None:
     assert table["text"].to_pylist() == ["a.jpg", "not \N{REPLACEMENT CHARACTER} utf-8", "c.jpg"]
     assert table["text_"].to_pylist() == ["one", "two", "three"]
+
+
+def test_a_page_is_exported_as_the_page_or_as_its_table(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "store")
+    making = Making(PageRecipe(title="digits"), {}, ("page",))
+    with driving(store, making, part_rows=1) as draft:
+        assert draft is not None
+        with draft.write_part(draft.pending()[0]) as writer:
+            write_text(writer, PAGE, "<!doctype html>")
+            write_atlas(writer, ["a"], np.zeros((1, 2), np.float32), {})
+        artifact = seal(store, making.key)
+    export = find_kind("projection-page").write_bundle
+    assert export is not None
+    export(store, artifact, tmp_path / "map.html")
+    export(store, artifact, tmp_path / "map.parquet")
+    assert (tmp_path / "map.html").read_text() == "<!doctype html>"
+    assert pq.read_table(tmp_path / "map.parquet")["text"].to_pylist() == ["a"]
