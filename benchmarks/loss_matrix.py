@@ -31,7 +31,7 @@ _MODELS = {"detection": "yolo11n", "segmentation": "yolo11n-seg"}
 
 def measure(folder: Path, *, small: bool = False) -> Figures:
     """Return the ratios to a forward a pair, the cost of a pair by N, and a run at N = 1,000."""
-    size_px, images, sample = (320, 6, 4) if small else (_SIZE_PX, _IMAGES, _SAMPLE)
+    size_px, images, sample = (320, 4, 2) if small else (_SIZE_PX, _IMAGES, _SAMPLE)
     found = {
         task: _compared(detector_of(name, size_px, folder), images, sample)
         for task, name in _MODELS.items()
@@ -50,14 +50,10 @@ def measure(folder: Path, *, small: bool = False) -> Figures:
         "seed_pair_milliseconds": detection["seed_pair_milliseconds"],
         "segmentation_seed_pair_milliseconds": segmentation["seed_pair_milliseconds"],
         "sampled_pairs": sample,
-        "jit_seconds": _apart("jit", folder, size_px, 2)["jit_seconds"],
-        **{
-            f"large_{name}": value
-            for name, value in _apart("large", folder, size_px, 12 if small else _LARGE).items()
-        },
+        **_apart(folder, size_px, 8 if small else _LARGE, compiled=small),
         "pair_milliseconds_by_images": _by_images(
             detector_of(_MODELS["detection"], size_px, folder),
-            (4, 8) if small else (16, 64, 256, 1000),
+            (2, 4) if small else (16, 64, 256, 1000),
         ),
     }
 
@@ -145,27 +141,24 @@ def _by_images(detector: Detector, sizes: tuple[int, ...]) -> dict[str, float]:
     return found
 
 
-def _apart(what: str, folder: Path, size_px: int, images: int) -> dict[str, float]:
-    """Return what a process of its own measures."""
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "numba")}
-    command = [sys.executable, "-m", "benchmarks.loss_matrix", "--child", what, str(folder)]
+def _apart(folder: Path, size_px: int, images: int, *, compiled: bool) -> dict[str, float]:
+    """Return what a process of its own measures; unless `compiled`, it compiles everything anew."""
+    place = {} if compiled else {"NUMBA_CACHE_DIR": str(folder / "numba")}
+    command = [sys.executable, "-m", "benchmarks.loss_matrix", "--child", str(folder)]
     command += [str(size_px), str(images)]
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(command, env=os.environ | place, check=True, stdout=subprocess.PIPE)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def _child(what: str, folder: Path, size_px: int, images: int) -> dict[str, Any]:
+def _child(folder: Path, size_px: int, images: int) -> dict[str, Any]:
+    """Return the seconds of compiling, and seconds and memory of a large matrix."""
     detector = detector_of(_MODELS["detection"], size_px, folder)
     sets = _sets(detector, images)
-    if what == "jit":
-        raw = detector.forward(picture(0, size_px))
-        backend = Sparse(detector, sets)
-        with backend.open():
-            began = time.perf_counter()
-            backend.row(raw)
-            first = time.perf_counter() - began
-        return {"jit_seconds": round(first, 2)}
+    detector.forward(picture(0, size_px))
+    began = time.perf_counter()
+    _warm(detector, sets)
+    compiling = time.perf_counter() - began
     began = time.perf_counter()
     backend = Sparse(detector, sets)
     total = 0.0
@@ -174,15 +167,15 @@ def _child(what: str, folder: Path, size_px: int, images: int) -> dict[str, Any]
             total += float(backend.row(detector.forward(picture(number, size_px))).losses.sum())
     assert np.isfinite(total)
     return {
-        "images": images,
-        "seconds": round(time.perf_counter() - began, 1),
-        "peak_memory_bytes": peak_memory_bytes(),
+        "jit_seconds": round(compiling, 2),
+        "large_images": images,
+        "large_seconds": round(time.perf_counter() - began, 1),
+        "large_peak_memory_bytes": peak_memory_bytes(),
     }
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        told = _child(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
-        print(json.dumps(told))
+        print(json.dumps(_child(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
     else:
         main("loss_matrix", measure)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from storage.detections.schema import SHARED, insert, insert_images, new_database
+from storage.errors import StoreError
 from storage.losses.parts import Block, RunCard
 from storage.losses.reading import DATABASE, LossMatrix
-from storage.steps import step
 
 if TYPE_CHECKING:
     from storage.drafts import Draft
@@ -58,10 +58,16 @@ def finish(draft: "Draft") -> None:
             insert_distances(opened, run_id, ids, rows, RunCard.read(folder))
 
 
-def write_distances(matrix: LossMatrix, path: Path) -> int:
-    """Write all pairs of `matrix` as a distances.db at `path`; return the number of rows."""
-    with step("write", path), new_database(path, TABLES) as opened:
-        return copy_into(opened, matrix)
+def write_distances(matrices: Sequence[LossMatrix], path: Path) -> int:
+    """Write all pairs of `matrices` as one distances.db at `path`; return the number of rows.
+
+    Each is a run of its own; images that several saw are one. Raises StoreError for two of a run.
+    """
+    keys = [matrix.card.run["key"] for matrix in matrices]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise StoreError(f"Two matrices are of the run {twice}: a database holds a run once.")
+    with new_database(path, TABLES) as opened:
+        return sum(copy_into(opened, matrix) for matrix in matrices)
 
 
 def copy_into(opened: sqlite3.Connection, matrix: LossMatrix) -> int:

@@ -11,6 +11,7 @@ import pytest
 from conf.losses import LossClustersRecipe
 from conf.sources.cells import Source
 from storage.detections import Detections
+from storage.detections.both import validate
 from storage.drafts import Making
 from storage.errors import StoreError, UnknownArtifact
 from storage.losses import LossClusters, LossMatrix
@@ -117,9 +118,22 @@ def test_a_database_of_too_many_images_is_empty_until_it_is_exported(
     with closing(sqlite3.connect(large.database)) as opened:
         assert opened.execute("SELECT COUNT(*) FROM distances").fetchone() == (0,)
         assert opened.execute("SELECT COUNT(*) FROM images").fetchone() == (6,)
-    assert write_distances(large, tmp_path / "all.db") == 144
+    assert write_distances([large], tmp_path / "all.db") == 144
     with closing(sqlite3.connect(tmp_path / "all.db")) as opened:
         assert opened.execute("SELECT COUNT(*) FROM distances").fetchone() == (144,)
+
+
+def test_two_matrices_of_one_run_are_not_merged(six: LossMatrix, tmp_path: Any) -> None:
+    with pytest.raises(StoreError, match="Two matrices are of the run detections-v1-"):
+        write_distances([six, six], tmp_path / "twice.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_both_databases_agree_with_each_other(world: Any, six: LossMatrix) -> None:
+    _, _, found = world.detections(Source(count=6, size_px=SIZE_PX))
+    checks = validate(Detections(world.store, found).database, six.database)
+    assert "distances of all pairs" in " ".join(check.name for check in checks)
+    assert [check.faults for check in checks if not check.passed] == []
 
 
 def test_images_and_components_that_are_not_there_are_named(six: LossMatrix) -> None:
