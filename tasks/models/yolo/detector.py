@@ -73,7 +73,9 @@ class Detector:
         captured = self._captured
 
         def hook(module: Any, given: Any, output: Any) -> None:
-            captured.features[layer] = output
+            kept = getattr(captured, "features", None)
+            if kept is not None:  # None: somebody calls the network itself
+                kept[layer] = output
 
         return hook
 

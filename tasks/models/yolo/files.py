@@ -105,6 +105,7 @@ def find_files(spec: ModelSpec, models_root: Path) -> ModelFiles:
     if spec.weights.startswith(_LOCAL):
         return _in_folder(spec, _within(models_root, spec.weights.removeprefix(_LOCAL)))
     if spec.is_random:
+        seed_of(spec)  # refuses what is no number
         return ModelFiles(architecture=_architecture_file(spec, models_root))
     if spec.weights != "default":
         raise RecipeError(

@@ -1,0 +1,179 @@
+"""What everything beside the forward pass costs when a segmentation model looks at images.
+
+Ours: the real task, from rendered scenes to the last marker: features, detections with masks at the
+size of the image, feature maps, losses and metrics, stored. Against it: bare forward passes of the
+same network over batches that are letterboxed already, at the batch size that it is fastest at; of
+one thread with all cores and two with half of them, the faster. Both sides alternate.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks._harness import Figures, alternate, main, rounded, timed
+from benchmarks._making import keep_dataset, quiet_runtime
+from conf.annotations import CellLabels
+from conf.detections import DetectionRecipe, Thresholds
+from conf.models import ModelSpec
+from conf.runtime import Runtime
+from conf.sources.cells import Source
+from storage.annotations.tables import recipe_of
+from storage.annotations.truth import Annotations
+from storage.dataset import Ledger
+from storage.detections.parts import IMAGES, read_table
+from storage.drafts import Making
+from storage.publishing import driving, seal
+from storage.store import Artifact, ArtifactStore
+from tasks.annotations import make_annotations, scan_labels
+from tasks.dataset import open_contents
+from tasks.detections import detect_part, detection_making
+from tasks.lanes import run_lanes, spans
+from tasks.models.load import enter_lane, resolve
+from tasks.models.yolo import load_detector
+from tasks.models.yolo.detector import Detector
+
+_POCKET = ModelSpec(family="yolo", name="pocket-segmenter", precision="fp32")
+_RANDOM = ModelSpec(family="yolo", name="yolo11n-seg", weights="random:0", precision="fp32")
+_ROWS, _SMALL_ROWS = 256, 6
+_SIZE_PX, _SMALL_SIZE_PX = 640, 128
+_ROUNDS, _LANES = 3, 2
+_BATCHES = (1, 2, 4, 8, 16)
+
+Pixels = Any
+
+
+def measure(folder: Path, *, small: bool = False) -> Figures:
+    """Return the ratio of throughput, ours to the fastest bare forward passes."""
+    rows, size_px = (_SMALL_ROWS, _SMALL_SIZE_PX) if small else (_ROWS, _SIZE_PX)
+    scene = _Scene(folder, rows, size_px, _RANDOM if small else _POCKET)
+    bare = _fastest(scene)
+    scene.detect()  # what a process does once, compiling the losses too, is nobody's overhead
+    sides: dict[str, Callable[[int], float]] = {
+        "ours": lambda _: scene.detect(),
+        "bare": lambda _: bare.seconds(scene.pixels()),
+    }
+    seconds = alternate(sides, 1 if small else _ROUNDS)
+    ratios = [theirs / ours for theirs, ours in zip(seconds["bare"], seconds["ours"], strict=True)]
+    return {
+        "ratio": round(median(ratios), 3),
+        "unit": "images/s of the task / images/s of bare forward passes at their best batch size",
+        "seconds": round(median(seconds["ours"]), 3),
+        "bare_seconds": round(median(seconds["bare"]), 3),
+        "images_per_second": round(rows / median(seconds["ours"]), 2),
+        "rows": rows,
+        "size_px": size_px,
+        "model": scene.recipe.model.name,
+        "bare_batch": bare.batch,
+        "bare_threads": bare.threads,
+        "detections_per_image": scene.found_per_image,
+        "all_ratios": rounded(ratios),
+    }
+
+
+class _Scene:
+    """Rendered scenes with their truth, and the task that looks at them."""
+
+    def __init__(self, folder: Path, rows: int, size_px: int, model: ModelSpec) -> None:
+        self.runtime: Runtime = quiet_runtime(folder / "store", lanes=_LANES, batch_size=4)
+        self.source = Source(count=rows, seed=11, size_px=size_px)
+        self.dataset, self.ledger = keep_dataset(self.source, self.runtime)
+        self.annotations, self.known = _keep_truth(self.source, self.ledger, self.runtime)
+        self.recipe = DetectionRecipe(
+            model=resolve(model, self.runtime), size_px=size_px, thresholds=Thresholds()
+        )
+        self.detector: Detector = load_detector(self.recipe.model, self.runtime, size_px)
+        self.found_per_image = 0.0
+        self._pixels: list[Pixels] = []
+
+    def detect(self) -> float:
+        """Return the seconds of the real task, part by part; the draft is thrown away."""
+        key = ArtifactStore(self.runtime.store).key_of(self.annotations)
+        making = detection_making(self.recipe, self.ledger, key, self.known)
+        with driving(ArtifactStore(self.runtime.store), making) as draft:
+            assert draft is not None
+            began = time.perf_counter()
+            for part in draft.pending():
+                detect_part.fn(
+                    self.recipe,
+                    self.dataset,
+                    annotations=self.annotations,
+                    part=part,
+                    source=self.source,
+                    runtime=self.runtime,
+                )
+            seconds = time.perf_counter() - began
+            assert not draft.pending()
+            tables = [read_table(draft.parts / part, IMAGES) for part in draft.part_rows]
+            found = np.concatenate([table["detections"].to_numpy() for table in tables])
+            self.found_per_image = round(float(found.mean()), 2)
+            shutil.rmtree(draft.path)
+        return seconds
+
+    def pixels(self) -> list[Pixels]:
+        """Return all images, letterboxed; made once."""
+        if not self._pixels:
+            contents = open_contents(self.dataset, self.source, self.runtime)
+            self._pixels = [
+                self.detector.letterbox(np.asarray(contents.image(content))).pixels
+                for content in self.ledger.contents
+            ]
+        return self._pixels
+
+
+def _keep_truth(source: Source, ledger: Ledger, runtime: Runtime) -> tuple[Artifact, Annotations]:
+    known = scan_labels.fn(CellLabels(), source, ledger, runtime=runtime)
+    recipe = recipe_of(known)
+    making = Making(recipe, {}, ("annotations",))
+    store = ArtifactStore(runtime.store)
+    with driving(store, making) as draft:
+        for part in draft.pending() if draft else ():
+            make_annotations.fn(recipe, known=known, part=part, runtime=runtime)
+    return seal(store, making.key), known
+
+
+class _Bare:
+    """Forward passes and nothing else: the network itself, no hooks read, nothing kept."""
+
+    def __init__(self, detector: Detector, batch: int, threads: int) -> None:
+        self.detector, self.batch, self.threads = detector, batch, threads
+
+    def seconds(self, pixels: Sequence[Pixels]) -> float:
+        """Return the seconds of passing all of `pixels` through the network."""
+        import torch
+
+        batches = [np.stack(pixels[span]) for span in spans(len(pixels), self.batch)]
+
+        def work(span: slice) -> None:
+            with torch.no_grad():
+                self.detector.net(torch.from_numpy(batches[span.start]))
+
+        return timed(
+            lambda: run_lanes(
+                work,
+                spans(len(batches), 1),
+                lanes=self.threads,
+                on_enter=lambda: enter_lane("cpu", lanes=self.threads),
+            )
+        )
+
+
+def _fastest(scene: _Scene) -> _Bare:
+    """Return the way of passing images that is fastest on a few of them."""
+    some = scene.pixels()[:32]
+    tried = [
+        _Bare(scene.detector, batch, threads)
+        for batch in _BATCHES
+        if batch * 2 <= len(some)
+        for threads in (1, _LANES)
+    ]
+    tried[0].seconds(some[:2])
+    return min(tried, key=lambda bare: min(bare.seconds(some) for _ in range(2)))
+
+
+if __name__ == "__main__":
+    main("extract", measure)

@@ -1,0 +1,150 @@
+"""The flow of detections, and the verb that looks into what it made."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conf.annotations import CellLabels
+from conf.detections import Preset, Thresholds
+from conf.errors import RecipeError
+from conf.models import ModelSpec
+from conf.runtime import Runtime
+from conf.sources.cells import Source
+from flows import cli
+from flows.detections import detect
+from flows.run import Run
+from storage.readers.cells.kinds import KINDS
+
+MODEL = ModelSpec(family="yolo", name="tiny.yaml", weights="random:0", precision="fp32")
+PRESET = Preset(
+    source=Source(count=5, size_px=80),
+    labels=CellLabels(),
+    model=MODEL,
+    size_px=96,
+    thresholds=Thresholds(conf=0.0015, max_det=9),
+)
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    folder = tmp_path_factory.mktemp("flow")
+    architecture = {
+        "nc": len(KINDS),
+        "names": [kind.name for kind in KINDS],
+        "backbone": [[-1, 1, "Conv", [width, 3, 2]] for width in (8, 8, 16, 16, 24)],
+        "head": [[[2, 3, 4], 1, "Segment", ["nc", 32, 16]]],
+    }
+    (folder / "models").mkdir()
+    (folder / "models" / "tiny.yaml").write_text(yaml.safe_dump(architecture))
+    return Runtime(
+        store=folder / "store", models=folder / "models", part_rows=3, lanes=1, progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def run(prefect_harness: None, runtime: Runtime) -> Run:
+    return detect(PRESET, runtime)
+
+
+def state_of(run: Run, name: str) -> tuple[str, int]:
+    (made,) = [made for made in run.made if made.name == name]
+    return made.state, made.rows_made
+
+
+def verb(runtime: Runtime, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
+    code = cli.main(["detections", *words, "--json", "--store", str(runtime.store)])
+    told = capsys.readouterr()
+    return code, json.loads(told.out) if told.out else told.err
+
+
+def test_one_run_makes_the_dataset_its_truth_and_the_detections(run: Run) -> None:
+    assert [made.name for made in run.made] == ["dataset", "annotations", "detections"]
+    assert state_of(run, "detections") == ("Completed", 5)
+    assert [table.title for table in run.tables][-1] == "What was found, class by class"
+
+
+def test_the_second_run_makes_nothing(run: Run, runtime: Runtime) -> None:
+    again = detect(PRESET, runtime)
+    assert state_of(again, "detections") == ("Cached", 0)
+
+
+def test_layers_that_feed_the_head_named_or_not_are_the_same_run(
+    run: Run, runtime: Runtime
+) -> None:
+    again = detect(PRESET.model_copy(update={"layers": (2, 3, 4)}), runtime)
+    assert state_of(again, "detections") == ("Cached", 0)
+
+
+def test_more_images_cost_only_themselves(run: Run, runtime: Runtime) -> None:
+    more = PRESET.model_copy(update={"source": Source(count=6, size_px=80)})
+    assert state_of(detect(more, runtime), "detections") == ("Completed", 1)
+
+
+def test_a_classification_model_is_refused_before_anything_is_made(
+    prefect_harness: None, runtime: Runtime
+) -> None:
+    model = MODEL.model_copy(update={"name": "yolo11n-cls"})
+    with pytest.raises(RecipeError, match="is a classification model, which finds no objects"):
+        detect(PRESET.model_copy(update={"model": model}), runtime)
+
+
+def test_the_verb_lists_and_shows(
+    run: Run, runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, listed = verb(runtime, capsys, "ls")
+    assert code == 0
+    assert {row["model"] for row in listed} == {"tiny.yaml"}
+    key = run.made[-1].artifact.key
+    _, classes = verb(runtime, capsys, "show", key)
+    _, images = verb(runtime, capsys, "images", key, "--count", "3")
+    assert len(images) == 3
+    assert images[0]["box_loss"] >= images[1]["box_loss"]
+    _, found = verb(runtime, capsys, "found", key, images[0]["content_sha256"][:20])
+    assert len(found) == images[0]["detections"] > 0
+    assert {row["class_name"] for row in found} <= {row["class_name"] for row in classes}
+
+
+def test_the_verb_checks_and_merges(
+    run: Run, runtime: Runtime, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    key = run.made[-1].artifact.key
+    code, told = verb(runtime, capsys, "export", key, "--into", str(tmp_path / "all.db"))
+    assert code == 0
+    assert told["runs"] == {key: 1}
+    code, told = verb(runtime, capsys, "validate", str(tmp_path / "all.db"))
+    assert code == 0
+    assert told["passed"]
+    with closing(sqlite3.connect(tmp_path / "all.db")) as opened:
+        opened.execute("UPDATE predictions SET class_id = 99 WHERE id = 1")
+        opened.commit()
+    code, told = verb(runtime, capsys, "validate", str(tmp_path / "all.db"))
+    assert code == 3
+    assert not told["passed"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["show"], "`detections show` wants KEY."),
+        (["export", "some"], "wants --into FILE"),
+        (["validate", "nowhere.db"], "There is no database nowhere.db"),
+        (["images", "some", "--count", "0"], "--count 0: say 1 or more."),
+        (["show", "dataset"], "holds no detections: `featuremill detections ls` lists those."),
+    ],
+)
+def test_the_verb_says_what_is_wrong(
+    run: Run,
+    runtime: Runtime,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    says: str,
+) -> None:
+    words = [run.made[0].artifact.key if word == "dataset" else word for word in words]
+    code, told = verb(runtime, capsys, *words)
+    assert code in {1, 2}
+    assert says in told
