@@ -71,7 +71,7 @@ def make_losses(
     )
     layers = tuple(found.manifest.recipe["layers"])  # so that both share one loaded model
     detector = load_detector(recipe.model, runtime, recipe.size_px, layers)
-    enter_lane(detector.device, lanes=1)
+    enter_lane(detector.device, lanes=runtime.workers)
     work = _Rows(detector, sets, recipe, known, open_contents(dataset, source, runtime))
     with draft.write_part(part) as writer, work.open():
         writer.device = detector.device

@@ -32,7 +32,7 @@ class World:
         self.store = ArtifactStore(path / "store")
         self.runtime = Runtime(
             store=path / "store", models=path / "models", device="cpu", lanes=1, progress=False,
-            part_rows=3,
+            part_rows=3, workers=2,
         )  # fmt: skip
         spec = ModelSpec(family="yolo", name=name, weights="random:0", precision="fp32")
         self.model = resolve(spec, self.runtime)
