@@ -44,5 +44,5 @@ def write_tensor(path: Path, values: Array) -> None:
     import torch
 
     data = io.BytesIO()
-    torch.save(torch.from_numpy(np.ascontiguousarray(values)), data)
+    torch.save(torch.from_numpy(np.array(values)), data)  # a copy: pandas lends read-only ones
     write_file(path, data.getvalue())
