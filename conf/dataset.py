@@ -5,8 +5,9 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, cast
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
-from pydantic_core import PydanticCustomError, to_json
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, SerializeAsAny
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, to_json
 
 from conf import sources
 from conf.errors import RecipeError, did_you_mean
@@ -73,7 +74,31 @@ def _parse_field(content: object) -> SourceSpec:
         raise PydanticCustomError("unknown_source", "{text}", {"text": str(error)}) from error
 
 
-AnySource = Annotated[SerializeAsAny[SourceSpec], BeforeValidator(_parse_field)]
+class _SchemaOfAll:
+    """Lets a field's JSON schema tell the settings of every source, for those who check by it."""
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return a schema that, of a wrong setting, blames the source that was named."""
+        names = known_sources()
+        modules = {name: importlib.import_module(f"conf.sources.{name}") for name in names}
+        return {
+            "type": "object",
+            "title": "Source",
+            "required": ["source"],
+            "properties": {"source": {"type": "string", "enum": list(names)}},
+            "allOf": [
+                {
+                    "if": {"properties": {"source": {"const": name}}},
+                    "then": handler(module.Source.__pydantic_core_schema__),
+                }
+                for name, module in modules.items()
+            ],
+        }
+
+
+AnySource = Annotated[SerializeAsAny[SourceSpec], BeforeValidator(_parse_field), _SchemaOfAll()]
 """A field that takes any source, chosen by its `source`, and writes out all its settings."""
 
 

@@ -328,3 +328,11 @@ def demo_step(run: Run) -> None:
 
 
 FLOW = photos
+DEPLOYED = {
+    "features_of_batch": {
+        "name": "after-preprocess",
+        "triggers": [features_trigger().model_dump(mode="json", exclude_unset=True)],
+        "concurrency_limit": {"limit": 2, "collision_strategy": "ENQUEUE"},
+    }
+}
+"""What the deployment has that others do not; see flows/deployments.py."""
