@@ -1,11 +1,12 @@
 """What everything beside the forward pass costs when a segmentation model looks at images.
 
-Ours: the real task, from rendered scenes to the last marker: features, detections with masks at the
+Ours: the real task, from JPEG files to the last marker: features, detections with masks at the
 size of the image, feature maps, losses and metrics, stored. Against it: bare forward passes of the
 same network over batches that are letterboxed already, at the batch size that it is fastest at; of
 one thread with all cores and two with half of them, the faster. Both sides alternate.
 """
 
+import hashlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -21,16 +22,18 @@ from conf.annotations import CellLabels
 from conf.detections import DetectionRecipe, Thresholds
 from conf.models import ModelSpec
 from conf.runtime import Runtime
-from conf.sources.cells import Source
+from conf.sources import cells
+from conf.sources.folder import Source
 from storage.annotations.tables import recipe_of
 from storage.annotations.truth import Annotations
-from storage.dataset import Ledger
+from storage.dataset import open_rows
 from storage.detections.parts import IMAGES, read_table
 from storage.drafts import Making
 from storage.publishing import driving, seal
+from storage.readers.pixels import decode
 from storage.store import Artifact, ArtifactStore
 from tasks.annotations import make_annotations, scan_labels
-from tasks.dataset import open_contents
+from tasks.dataset import open_contents, scan_source
 from tasks.detections import detect_part, detection_making
 from tasks.lanes import run_lanes, spans
 from tasks.models.load import enter_lane, resolve
@@ -80,9 +83,10 @@ class _Scene:
 
     def __init__(self, folder: Path, rows: int, size_px: int, model: ModelSpec) -> None:
         self.runtime: Runtime = quiet_runtime(folder / "store", lanes=_LANES, batch_size=4)
-        self.source = Source(count=rows, seed=11, size_px=size_px)
+        truths = _write_scenes(folder / "scenes", rows, size_px, self.runtime)
+        self.source = Source(root=folder / "scenes")
         self.dataset, self.ledger = keep_dataset(self.source, self.runtime)
-        self.annotations, self.known = _keep_truth(self.source, self.ledger, self.runtime)
+        self.annotations, self.known = _keep_truth(truths, self.runtime)
         self.recipe = DetectionRecipe(
             model=resolve(model, self.runtime), size_px=size_px, thresholds=Thresholds()
         )
@@ -125,8 +129,25 @@ class _Scene:
         return self._pixels
 
 
-def _keep_truth(source: Source, ledger: Ledger, runtime: Runtime) -> tuple[Artifact, Annotations]:
-    known = scan_labels.fn(CellLabels(), source, ledger, runtime=runtime)
+def _write_scenes(folder: Path, rows: int, size_px: int, runtime: Runtime) -> Annotations:
+    """Write rendered scenes as JPEG files, and return what is in them: to draw a scene takes longer
+    than to look at it, and files are what users have."""
+    folder.mkdir()
+    drawn = cells.Source(count=rows, seed=11, size_px=size_px)
+    scenes, truths = open_rows(drawn, ()), {}
+    ledger = scan_source.fn(drawn, runtime=runtime)
+    by_scene = scan_labels.fn(CellLabels(), drawn, ledger, runtime=runtime)
+    for uri, scene in zip(ledger.uri, ledger.sha256, strict=True):
+        image = decode(scenes.read(uri), max_megapixels=10, formats=scenes.formats)
+        path = folder / f"{uri}.jpg"
+        image.save(path, quality=92)
+        truth = by_scene.of(scene or "")
+        assert truth is not None
+        truths[hashlib.sha256(path.read_bytes()).hexdigest()] = truth
+    return Annotations(by_scene.names, truths, superclasses=by_scene.superclasses)
+
+
+def _keep_truth(known: Annotations, runtime: Runtime) -> tuple[Artifact, Annotations]:
     recipe = recipe_of(known)
     making = Making(recipe, {}, ("annotations",))
     store = ArtifactStore(runtime.store)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prefect import flow
 
 from conf.detections import DetectionRecipe, Looking, Preset
+from conf.load import load_preset
 from conf.runtime import Runtime
 from flows.annotations import make_truth
 from flows.dataset import make_dataset
@@ -71,6 +72,12 @@ def show(run: Run, detected: Detected) -> None:
     found, known = detected.detections, detected.known
     title = "What was found, class by class"
     run.show(lambda: Table(title, HEADER, class_rows(found, known, run.runtime)))
+
+
+def demo_step(run: Run) -> None:
+    """Find the cells in rendered blood smears, and say how well."""
+    preset = Preset.model_validate(load_preset("cells").settings)
+    show(run, make_detected(run, preset, "cell-"))
 
 
 FLOW = detect

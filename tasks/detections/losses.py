@@ -5,9 +5,12 @@ The kernels of the loss matrix, asked for a single pair; the stock criterion is 
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from tasks.compute.losses.columns import target_arrays
 from tasks.compute.losses.heads import criterion_of, head_arrays, rules_of
-from tasks.compute.losses.matrix import LossRows
+from tasks.compute.losses.kernels.rows import row_losses
+from tasks.compute.losses.matrix import scratch_of
 from tasks.compute.losses.targets import Targets
 from tasks.models.yolo.detector import Detector, Raw
 
@@ -36,6 +39,8 @@ class ImageLosses:
             head.semantic,
         )
         columns = target_arrays(self._rules, [targets], self._classes)
-        with LossRows(self._criterion, self._rules, columns, threads=1).open() as rows:
-            losses = rows.row(arrays).losses[:, 0]
-        return dict(zip(self._criterion.components, losses.tolist(), strict=True))
+        losses = np.zeros((len(self._criterion.components), 1), np.float32)
+        sums, positives = np.zeros(1, np.float32), np.zeros(1, np.int32)
+        memory = scratch_of(self._rules, columns)
+        row_losses(arrays, columns, self._rules, memory, 0, 1, losses, sums, positives)
+        return dict(zip(self._criterion.components, losses[:, 0].tolist(), strict=True))

@@ -107,10 +107,9 @@ def encode_within(
 ) -> Int64[np.ndarray, " runs"]:
     """Return the run lengths of a mask of (height, width) that is `part` from `start` on, and
     background elsewhere."""
-    padded = np.zeros((part.shape[1], part.shape[0] + 2), dtype=np.int8)
+    padded = np.zeros((part.shape[1], part.shape[0] + 2), dtype=np.bool_)
     padded[:, 1:-1] = part.T
-    steps = np.diff(padded, axis=1)
-    columns, rows = np.nonzero(steps)
+    columns, rows = np.nonzero(padded[:, 1:] != padded[:, :-1])
     places = (columns + start[1]) * height_px + rows + start[0]
     begins, ends = places[0::2], places[1::2]
     # A run that reaches the bottom goes on where the next column's begins at the top.
@@ -119,8 +118,9 @@ def encode_within(
         begins[np.append(True, ~joined)[: len(begins)]],
         ends[_before(~joined, len(ends))],
     )
-    edges = np.stack([begins, ends], axis=1).ravel()
-    runs = np.diff(edges, prepend=0, append=height_px * width_px)
+    edges = np.zeros(2 * len(begins) + 2, np.int64)
+    edges[1:-1:2], edges[2:-1:2], edges[-1] = begins, ends, height_px * width_px
+    runs = edges[1:] - edges[:-1]
     return runs if runs[-1] or len(runs) == 1 else runs[:-1]
 
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 
 GREY = 114
-_IN_UNIT = (np.arange(256) / 255).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +74,9 @@ def letterbox(rgb: NDArray[np.uint8], size_px: int) -> Letterboxed:
     shape = rows.stop - rows.start, columns.stop - columns.start
     if shape != (height_px, width_px):
         rgb = cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    pixels = np.full((3, size_px, size_px), _IN_UNIT[GREY], dtype=np.float32)
+    pixels = np.full((3, size_px, size_px), GREY / np.float32(255), dtype=np.float32)
     for channel in range(3):
-        pixels[channel, rows, columns] = _IN_UNIT[rgb[..., channel]]
+        np.divide(rgb[..., channel], np.float32(255), out=pixels[channel, rows, columns])
     return Letterboxed(**vars(frame), pixels=pixels)
 
 
