@@ -3,10 +3,12 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from conf.errors import WorldError
 from conf.load import LoadedPreset
+from conf.machine import collector_paused
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from flows.run import PLANNER, Run, named_for
@@ -14,7 +16,7 @@ from storage.catalog import Catalog
 from storage.drafts import Making
 from storage.errors import UnknownArtifact
 from storage.foresight import Circumstances, Foreseen, blocked, foresee
-from storage.store import Artifact
+from storage.store import Artifact, ArtifactStore
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Plan:
     unknown: list[str] = field(default_factory=list)
     """What can be said only when something before it is made, or not at all, and why."""
     _blocked_models: dict[ModelSpec, str] = field(default_factory=dict)
+    _known: "_Known" = field(default_factory=lambda: _Known())
 
     def resolve(self, run: Run, model: ModelSpec) -> ModelSpec:
         """Return `model`, its weights named; where they are missing, as it is, and remember why."""
@@ -45,11 +48,11 @@ class Plan:
         else:
             foreseen = foresee(
                 run.store,
-                Catalog(run.store),
+                self._known.catalog(run.store),
                 full,
                 making,
                 _circumstances(run.runtime),
-                last=run.store.refs.all().get(full),
+                last=self._known.names(run.store).get(full),
                 promised=self.promised,
                 changed=changed,
             )
@@ -88,13 +91,31 @@ class Plan:
         return f"blocked by {', '.join(names)}" if names else None
 
 
+class _Known:
+    """What the stores of a plan hold and are called by: looked up once, however many artifacts."""
+
+    def __init__(self) -> None:
+        self._catalogs: dict[Path, Catalog] = {}
+        self._names: dict[Path, dict[str, str]] = {}
+
+    def catalog(self, store: ArtifactStore) -> Catalog:
+        """Return the catalog of `store`, as it is at the first question."""
+        return self._catalogs.setdefault(store.path, Catalog(store, look_once=True))
+
+    def names(self, store: ArtifactStore) -> dict[str, str]:
+        """Return the names in `store`, with the keys that they mean."""
+        if store.path not in self._names:
+            self._names[store.path] = store.refs.all()
+        return self._names[store.path]
+
+
 def plan(preset: LoadedPreset, runtime: Runtime) -> Plan:
     """Return what `featuremill run` would do for `preset`; the source is scanned, nothing made."""
     found = Plan(preset.name)
     flow = importlib.import_module(f"flows.{preset.flow}").FLOW
     token = PLANNER.set(found)
     try:
-        with named_for(preset.name):
+        with named_for(preset.name), collector_paused():
             found.attempt(lambda: flow.fn(preset.settings, runtime))
     finally:
         PLANNER.reset(token)

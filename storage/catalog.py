@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,27 @@ _COLUMNS = "key, kind, rows, bytes, at, seconds, family, recipe, inputs, made"
 
 
 class Catalog:
-    """The catalog of `store`; every read first takes up what was published or went away."""
+    """The catalog of `store`; every read first takes up what was published or went away.
 
-    def __init__(self, store: ArtifactStore) -> None:
+    With `look_once` only the first does: for who asks often, and wants one state of the store.
+    """
+
+    def __init__(self, store: ArtifactStore, *, look_once: bool = False) -> None:
         self.store = store
         self.path: Path = store.path / "catalog.sqlite"
+        self._looks_once = look_once
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """Return what is published, of one kind or of all, newest first."""
+        if self._looks_once:
+            return [entry for entry in self._seen if kind in {None, entry.kind}]
+        return self._read(kind)
+
+    @cached_property
+    def _seen(self) -> list[Entry]:
+        return self._read(None)
+
+    def _read(self, kind: str | None) -> list[Entry]:
         with self._synchronised() as database:
             rows = database.execute(
                 f"SELECT {_COLUMNS} FROM artifacts WHERE ?1 IS NULL OR kind = ?1 "
@@ -69,6 +83,9 @@ class Catalog:
 
     def family(self, kind: str, family: str) -> list[ArtifactKey]:
         """Return the keys of the published artifacts of `kind` that share rows with `family`."""
+        if self._looks_once:
+            found = (entry.key for entry in self.entries(kind) if entry.family == family)
+            return sorted(map(ArtifactKey.parse, found))
         with self._synchronised() as database:
             rows = database.execute(
                 "SELECT key FROM artifacts WHERE kind = ? AND family = ? ORDER BY key",

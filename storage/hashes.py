@@ -6,6 +6,7 @@ A file is known by (path, size, mtime), a content by its sha256. To lose this co
 import hashlib
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,7 @@ CREATE TABLE verdicts (
 """
 # A failure is believed of the same libraries only: a newer one may read what this one could not.
 _VERDICT = "v.probe = ? AND (v.problem IS NULL OR v.libraries = ?)"
+_AS_BYTES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsencode does
 _SECOND_NS = 1_000_000_000
 _COARSE_NS = 2 * _SECOND_NS  # FAT counts in steps of two seconds, HFS+ and some servers of one
 _FINE_NS = 50_000_000  # Linux stamps files by its timer's last tick, at most 10 ms ago
@@ -53,17 +55,16 @@ class Known(NamedTuple):
     """None: it is no image."""
     size_bytes: int | None
     """Of the content: a row of an archive is smaller than its file."""
-    judged: str | None = None
-    """The sha256 again where there is a verdict on it."""
     width_px: int | None = None
     height_px: int | None = None
     problem: str | None = None
     is_checked: int | None = None
+    """None: there is no verdict on it."""
 
     @property
     def verdict(self) -> Verdict | None:
         """What decoding came to, None where that is not known."""
-        if self.judged is None:
+        if self.is_checked is None:
             return None
         return Verdict(self.width_px, self.height_px, self.problem, bool(self.is_checked))
 
@@ -125,7 +126,7 @@ class Hashes:
             return {}
         query = (
             "SELECT f.place, f.size_bytes, f.mtime_ns, f.sha256, f.content_bytes, "
-            "v.sha256, v.width_px, v.height_px, v.problem, v.is_checked "
+            "v.width_px, v.height_px, v.problem, v.is_checked "
             f"FROM files f LEFT JOIN verdicts v ON v.sha256 = f.sha256 AND {_VERDICT} "
             "WHERE f.place BETWEEN ? AND ?"
         )
@@ -228,7 +229,7 @@ class Hashes:
 
 def _place(stamp: Stamp) -> bytes:
     """Return what names a file or a row of it; no path holds a NUL."""
-    path = os.fsencode(stamp.path)
+    path = stamp.path.encode(*_AS_BYTES)
     return path + b"\0" + stamp.member.encode() if stamp.member else path
 
 
@@ -241,7 +242,7 @@ def _stamp(path: Path) -> Stamp:
 def _known(
     rows: Iterable[Sequence[Any]], wanted: dict[bytes, Stamp]
 ) -> Iterator[tuple[Stamp, Known]]:
-    for row in rows:
-        stamp = wanted.get(row[0])
-        if stamp and stamp.size_bytes == row[1] and stamp.mtime_ns == row[2]:
-            yield stamp, Known._make(row[3:])
+    for place, size_bytes, mtime_ns, *found in rows:
+        stamp = wanted.get(place)
+        if stamp and stamp.size_bytes == size_bytes and stamp.mtime_ns == mtime_ns:
+            yield stamp, Known(*found)

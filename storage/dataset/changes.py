@@ -44,7 +44,9 @@ def ledger_changes(old: Ledger, new: Ledger) -> LedgerChanges:
     counts: Counter[str] = Counter()
     for uri, row in after.items():
         was = before.get(uri)
-        if was is not None:
+        if was == row:
+            counts["same"] += 1
+        elif was is not None:
             counts[_what_became(was, row)] += 1
         elif row.sha256 and lost[row.sha256]:
             lost[row.sha256] -= 1

@@ -161,7 +161,9 @@ def read_ledger(folder: Path) -> Ledger:
     if path is None:
         raise LedgerDamaged(f"{folder} holds no {LEDGER}. Run the flow again to remake it.")
     try:
-        table = pq.read_table(path).select(_schema().names).cast(_schema())
+        # Not `read_table`: that one imports pyarrow.dataset and pandas, half a second.
+        with pq.ParquetFile(path) as file:
+            table = file.read().select(_schema().names).cast(_schema())
     except (pa.ArrowException, OSError, KeyError) as error:
         raise LedgerDamaged(
             f"{path} is not a ledger: {error}. `featuremill verify` quarantines it; run the flow "

@@ -1,7 +1,9 @@
 """Images in a folder and below: what is a row is decided by content, what is listed by the tree."""
 
 import os
+import stat
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from conf.sources.folder import Source
@@ -53,7 +55,7 @@ class FolderRows:
         is opened, but where a limit counts rows: then those are that may be none.
         """
         walk = _Walk(self._root, self._fence)
-        entries = _placed(sorted(walk.found, key=lambda entry: entry.uri), self._spec)
+        entries = _placed(sorted(walk.found, key=attrgetter("uri")), self._spec)
         if self._spec.limit is not None:
             entries = self._first_rows(entries, self._spec.limit, walk.skipped)
         self.skipped = tuple(sorted(walk.skipped))
@@ -123,7 +125,10 @@ class _Walk:
             try:
                 with os.scandir(folder) as items:
                     for item in items:
-                        self._look(item, folders)
+                        if item.is_file(follow_symlinks=False):
+                            self._file(item)
+                        else:
+                            self._look(item, folders)
             except OSError as error:
                 self._fail(folder, why_unreadable(error))
 
@@ -151,21 +156,24 @@ class _Walk:
             self._file(link)
 
     def _file(self, item: os.DirEntry[str]) -> None:
-        suffix = _suffix(item.name)
+        suffix, path = _suffix(item.name), item.path
         try:
             status = item.stat()
-            refuse_irregular(status)
+            if not stat.S_ISREG(status.st_mode):
+                refuse_irregular(status)
         except (Unreadable, OSError) as error:
             self._leave(item, error)
             return
+        is_raw = suffix in _RAW_SUFFIXES
         self.found.append(
+            # By position, not by name: of 100,000 files it is a tenth of the walk.
             Entry(
-                self._uri(item.path),
-                stamp=Stamp(item.path, status.st_size, status.st_mtime_ns),
-                problem=_RAW if suffix in _RAW_SUFFIXES else None,
-                is_sure=suffix in _IMAGE_SUFFIXES or suffix in _RAW_SUFFIXES,
+                uri_of(path[self._root_length :]), "unspecified", -1, None,
+                Stamp(path, status.st_size, status.st_mtime_ns),
+                _RAW if is_raw else None,
+                is_raw or suffix in _IMAGE_SUFFIXES,
             )
-        )
+        )  # fmt: skip
 
     def _leave(
         self, item: os.DirEntry[str], error: Unreadable | OSError, *, is_row: bool = False

@@ -1,9 +1,10 @@
+import gc
 import os
 from importlib.metadata import version
 
 import pytest
 
-from conf.machine import cores, package_version
+from conf.machine import collector_paused, cores, package_version
 from conf.runtime import Runtime
 
 
@@ -26,3 +27,12 @@ def test_without_affinity_all_cores_count(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cores() == 1
+
+
+def test_the_collector_is_paused_and_left_as_it_was() -> None:
+    assert gc.isenabled()
+    with collector_paused():
+        with collector_paused():
+            pass
+        assert not gc.isenabled(), "the outer pause is not over"
+    assert gc.isenabled()

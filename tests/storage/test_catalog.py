@@ -38,3 +38,15 @@ def test_an_artifact_with_a_damaged_manifest_does_not_hide_the_others(features: 
     path.chmod(0o644)
     path.write_bytes(b"{")
     assert keys_in(features) == {sound.key}
+
+
+def test_a_catalog_that_looks_once_tells_one_state_of_the_store(features: Any) -> None:
+    first = features.make([1])
+    catalog = Catalog(features.store, look_once=True)
+    (entry,) = catalog.entries("image-features")
+    second = features.make([2])
+    assert [one.key for one in catalog.entries()] == [entry.key] == [first.key]
+    assert [str(key) for key in catalog.family(entry.kind, entry.family)] == [first.key]
+    assert catalog.entries("prompt-features") == catalog.family(entry.kind, "another") == []
+    family = Catalog(features.store, look_once=True).family(entry.kind, entry.family)
+    assert {str(key) for key in family} == {first.key, second.key}

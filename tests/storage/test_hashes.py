@@ -31,7 +31,7 @@ def test_an_unchanged_file_is_known(hashes: Hashes) -> None:
     hashes.remember(stamp(), "aa", LATER, 10)
     hashes.judge("aa", "images 1", OK)
     known = hashes.recall([stamp()], "images 1")
-    assert known == {stamp(): Known("aa", 10, "aa", *OK)}
+    assert known == {stamp(): Known("aa", 10, *OK)}
     assert known[stamp()].verdict == OK
 
 
