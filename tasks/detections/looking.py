@@ -18,7 +18,6 @@ from tasks.compute.detections.metrics import (
     most_frequent,
     scores,
 )
-from tasks.detections.losses import ImageLosses
 from tasks.detections.truths import UNKNOWN, Classes, targets_in
 from tasks.models.yolo.detector import Detector, Raw
 from tasks.models.yolo.letterbox import Frame
@@ -34,6 +33,9 @@ class Looker:
     def __init__(
         self, detector: Detector, recipe: DetectionRecipe, known: Annotations | None
     ) -> None:
+        # Imported here: it brings numba, and a run of which all is stored needs none.
+        from tasks.detections.losses import ImageLosses
+
         self.detector, self.recipe, self.known = detector, recipe, known
         self.classes = Classes.of(known, detector.names) if known else None
         self._image_losses = ImageLosses(detector)
