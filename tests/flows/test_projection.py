@@ -1,0 +1,139 @@
+"""Flow `projection` and verb `project`: what a map leaves, what is reused, what is refused."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
+
+from conf.projection import MapSettings, PcaMethod, Preset, TsneMethod, VectorSource
+from conf.runtime import Runtime
+from flows.cli import main
+from flows.projection import projection
+from storage.projection import MapFiles
+from tasks.projection.torch_files import write_tensor
+
+pytestmark = pytest.mark.usefixtures("prefect_harness")
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Return a foreign cache folder of 300 digits."""
+    folder = tmp_path / "X_digits" / "test" / "seed1"
+    folder.mkdir(parents=True)
+    digits = load_digits()
+    write_tensor(folder / "embeddings.pt", digits.data[:300].astype(np.float32))
+    write_tensor(folder / "labels.pt", digits.target[:300].astype(np.int64))
+    write_words(folder, [f"digit {label}" for label in digits.target[:300]])
+    return folder
+
+
+def write_words(folder: Path, words: list[str]) -> None:
+    labels = load_digits().target[: len(words)]
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "ground_truth_num_label", "ground_truth_word_label"])
+        writer.writerows((f"{at}.png", labels[at], word) for at, word in enumerate(words))
+
+
+def states(folder: Path, preset: Preset, runtime: Runtime) -> dict[str, str]:
+    run = projection(preset.model_copy(update={"overwrite": True}), runtime)
+    assert (folder / "vis_tsne.html").is_file()
+    return {made.name: made.state for made in run.made}
+
+
+def test_other_labels_draw_no_new_map_and_a_map_names_digits_like_the_features(
+    cache: Path, runtime: Runtime
+) -> None:
+    settings = MapSettings(methods=(TsneMethod(),), pca_dim=30)
+    preset = Preset(vectors=VectorSource(path=cache), map=settings)
+    first = states(cache, preset, runtime)
+    assert set(first.values()) == {"Completed"}
+    assert set(states(cache, preset, runtime).values()) == {"Cached"}
+    write_words(cache, [HOSTILE] * 300)
+    redone = states(cache, preset, runtime)
+    assert {name for name, state in redone.items() if state == "Completed"} == {
+        "diagnostics",
+        "tsne-page",
+    }
+    page = (cache / "vis_tsne.html").read_text()
+    assert HOSTILE not in page
+    assert "order" in page.lower()
+
+    coords = np.load(cache / "vis_tsne_coords.npy", allow_pickle=False)
+    assert (coords.shape, coords.dtype) == ((300, 2), np.float32)
+    vectors, labels = load_digits().data[:300], load_digits().target[:300]
+    known, asked = np.arange(0, 300, 2), np.arange(1, 300, 2)
+    judged = [
+        KNeighborsClassifier(5).fit(rows[known], labels[known]).score(rows[asked], labels[asked])
+        for rows in (coords, vectors)
+    ]
+    assert judged[0] >= 0.9 * judged[1]
+
+
+def test_seeds_are_compared_and_a_map_can_be_extended_and_drawn_again(
+    cache: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    words = ["project", "--vectors", str(tmp_path / "old.npy"), "--tsne", "--perplexity", "15"]
+    place = ["--store", str(runtime.store), "--json"]
+    vectors = load_digits().data[:150].astype(np.float32)
+    np.save(tmp_path / "old.npy", vectors[:120])
+    np.save(tmp_path / "new.npy", vectors)
+    assert main([*words, "--seeds", "2", *place]) == 0
+    coords = np.load(tmp_path / "vis_tsne_coords.npy")
+    grown = ["--vectors", str(tmp_path / "new.npy"), "--parent", "projection/tsne", *place]
+    assert main(["project", "extend", *grown, "--out_prefix", "more"]) == 0
+    extended = np.load(tmp_path / "more_tsne_coords.npy")
+    assert (extended[:120] == coords).all()
+    assert np.isfinite(extended).all()
+    assert main(["project", "refit", *grown, "--out-prefix", "again"]) == 0
+    again = np.load(tmp_path / "again_tsne_coords.npy")
+    assert np.corrcoef(again[:120, 0], coords[:, 0])[0, 1] > 0.8
+
+
+def test_outputs_are_not_written_over_in_either_spelling_of_the_flags(
+    cache: Path, runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["project", "--pca", "--out_prefix", "vis", "--store", str(runtime.store)]
+    assert main([*words, "--cache_dir", str(cache), "--pca_dim", "10", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    names = [made["name"] for made in told["artifacts"]]
+    assert names == ["components", "pca", "pca-trust", "nearest", "diagnostics", "pca-page"]
+    assert main([*words, "--cache-dir", str(cache), "--pca-dim", "10"]) == 2
+    refused = capsys.readouterr().err
+    assert "vis_pca_coords.npy, vis_pca.html in" in refused
+    assert "would be written over. Say --overwrite" in refused
+    assert main([*words, "--cache-dir", str(cache), "--overwrite", "--json"]) == 0
+
+
+def test_a_map_says_in_words_how_it_was_made(cache: Path, runtime: Runtime) -> None:
+    from flows.run import Run
+
+    preset = Preset(vectors=VectorSource(path=cache), map=MapSettings(methods=(PcaMethod(),)))
+    run: Run = projection(preset, runtime)
+    drawn = next(made.artifact for made in run.made if made.name == "pca")
+    assert MapFiles(run.store, drawn).facts["method"] == "the first two of 50 principal components"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["project", "--umap"], "needs one of --cache_dir"),
+        (["project", "--vectors", "a.npy", "--artifact", "b"], "got 2 of them"),
+        (["project", "--cache_dir", "nowhere"], "There is no folder nowhere"),
+        (["project", "extend", "--vectors", "a.npy"], "project extend needs --parent"),
+        (["project", "--vectors", "a.npy", "--parent", "x"], "--parent belongs to"),
+        (["project", "cache"], "project cache needs --artifact"),
+        (["project", "--vectors", "a.npy", "--perplexity", "0.1", "--tsne"], "perplexity"),
+    ],
+)
+def test_a_wrong_command_is_refused_before_anything_is_made(
+    words: list[str], said: str, runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--store", str(runtime.store)]) == 2
+    assert said in capsys.readouterr().err
+    assert not runtime.store.exists()
