@@ -145,5 +145,8 @@ def test_a_refit_stays_where_it_began(digits: np.ndarray, settings: Method) -> N
     turned = np.ascontiguousarray(first @ np.array([[0, 1], [-1, 0]], np.float32))
     again = embed(settings.method, scene_of(digits, settings, start=turned, seed=9), settings)
     # Not turned back: the start decides, not the method's own.
-    assert np.corrcoef(again.coords[:, 0], turned[:, 0])[0, 1] > 0.9
-    assert align(again.coords, turned).disparity < 0.2
+    as_turned, as_first = (
+        np.corrcoef(again.coords[:, 0], one[:, 0])[0, 1] for one in (turned, first)
+    )
+    assert as_turned > max(0.6, abs(as_first))
+    assert align(again.coords, turned).disparity < 0.4
