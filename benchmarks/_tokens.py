@@ -17,10 +17,10 @@ from tasks.tokens import index_part, join_index, keep_reviews
 
 def keep(files: FilesSource, runtime: Runtime) -> Artifact:
     """Return the published reviews of `files`."""
+    store = ArtifactStore(runtime.store)
     with Hashes(runtime.store / "hashes.sqlite") as hashes:
         names = [hashes.sha256_of_file(path) for path in (files.activations, files.metadata)]
     recipe = ReviewsRecipe(activations_sha256=names[0], metadata_sha256=names[1])
-    store = ArtifactStore(runtime.store)
     with driving(store, Making(recipe, {}, ("reviews",))) as draft:
         for part in draft.pending() if draft else ():
             keep_reviews.fn(recipe, part=part, files=files, tokenizer=None, runtime=runtime)
