@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ class Activations:
 
     path: Path
     file: h5py.File
+
+    @cached_property
+    def _datasets(self) -> dict[str, h5py.Dataset]:
+        """The datasets by name: looking one up in the file costs as much as reading a piece."""
+        return {name: self.file[name] for name in _DATASETS}
 
     @property
     def n_tokens(self) -> int:
@@ -72,10 +78,14 @@ class Activations:
         return features, values
 
     def _rows(self, name: str, start: int, stop: int, into: Array) -> Array:
-        dataset, out = self.file[name], into[: stop - start]
+        """Read rows into `into` through HDF5's own calls: h5py's way of saying which rows costs
+        half as much again as reading so few."""
+        out, dataset = into[: stop - start], self._datasets[name].id
         with self._told(name, start, stop):
             if out.size:
-                dataset.read_direct(out, np.s_[start:stop])
+                rows = dataset.get_space()
+                rows.select_hyperslab((start, 0), out.shape)
+                dataset.read(h5py.h5s.create_simple(out.shape), rows, out)
         return out
 
     def _ids(self, name: str, start: int, stop: int) -> Array:
