@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.pages.scripted import element, picture, scripted_page, table, text, visible
+from tasks.pages.shell import cut, element, escaped, page, picture, short, table, visible
 
 Photo = Mapping[str, Any]
 SCORES = ("sharpness", "exposure", "noise", "clip_iqa", "brisque")
@@ -16,6 +16,10 @@ _SORTS = (
 )  # fmt: skip
 
 _STYLE = """
+* { box-sizing: border-box; }
+body { font-size: 15px; max-width: 1400px; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.3rem; margin: 0 0 .25rem; overflow-wrap: anywhere; } p { margin: .25rem 0; }
+td { overflow-wrap: anywhere; }
 .bar { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center; position: sticky; top: 0;
   background: Canvas; padding: .6rem 0; border-bottom: 1px solid var(--line); z-index: 1; }
 #photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: .8rem;
@@ -91,20 +95,19 @@ def photo_page(
         _card(at, photo, thumbnails.get(contents.get(photo["photo_id"], "")), show_private)
         for at, photo in enumerate(photos)
     ]
-    head = element("h1", f"Photos of {text(batch['batch_id'])}") + element(
+    head = element("h1", f"Photos of {short(batch['batch_id'])}") + element(
         "p", f'<span id="shown">{len(photos)}</span> of {len(photos)} photos shown', class_="soft"
     )
     body = head + _controls(photos) + f'<main id="photos">{"".join(cards)}</main>'
     body += _failures(batch.get("failed", ()))
-    return scripted_page(f"Photos of {batch['batch_id']}", body, style=_STYLE, script=_SCRIPT)
+    return page(f"Photos of {batch['batch_id']}", body, style=_STYLE, script=_SCRIPT)
 
 
 def _controls(photos: Sequence[Photo]) -> str:
     labels = sorted({label["label"] for photo in photos for label in _labels(photo)})
     sorts = "".join(element("option", t, value=f"{name} {way}") for name, t, way in _SORTS)
     choices = '<option value="">any label</option>' + "".join(
-        element("option", text(label).removeprefix("<bdi>").removesuffix("</bdi>"), value=label)
-        for label in labels
+        element("option", escaped(cut(label)), value=label) for label in labels
     )
     return (
         f'<div class="bar"><label>Sort <select id="sort">{sorts}</select></label>'
@@ -121,7 +124,7 @@ def _card(at: int, photo: Photo, jpeg: bytes | None, show_private: bool) -> str:
     twins = "".join(_figure(uri, jpeg) for uri in uris[:12])
     more = element("p", f"and {len(uris) - 12} more", class_="soft") if len(uris) > 12 else ""
     labels = "".join(
-        element("span", f"{text(label['label'])} {label['confidence']:.0%}")
+        element("span", f"{short(label['label'])} {label['confidence']:.0%}")
         for label in _labels(photo)
     )
     return element(
@@ -144,7 +147,7 @@ def _card(at: int, photo: Photo, jpeg: bytes | None, show_private: bool) -> str:
 def _figure(uri: str, jpeg: bytes | None) -> str:
     name = uri.rstrip("/").rpartition("/")[2] or uri
     return element(
-        "figure", picture(jpeg, name) + element("figcaption", text(name), title=uri[:500])
+        "figure", picture(jpeg, name) + element("figcaption", short(name), title=uri[:500])
     )
 
 
@@ -161,17 +164,17 @@ def _bars(tech: Mapping[str, float | None]) -> str:
 def _facts(photo: Photo, show_private: bool) -> str:
     exif = photo.get("exif") or {}
     names = ("camera", "lens", "focal_length", "aperture", "shutter_speed", "iso", "datetime")
-    told = [text(exif[n]) for n in names if exif.get(n) not in (None, "", "Unknown")]
+    told = [short(exif[n]) for n in names if exif.get(n) not in (None, "", "Unknown")]
     if show_private:
         gps = exif.get("gps") or {}
-        told += [text(f"{name} {value}") for name, value in gps.items()]
-        told += [text(photo["owner"])] if photo.get("owner") else []
+        told += [short(f"{name} {value}") for name, value in gps.items()]
+        told += [short(photo["owner"])] if photo.get("owner") else []
     return " · ".join(told)
 
 
 def _missing(missing: Mapping[str, str]) -> str:
     return "".join(
-        element("p", f"{text(name)}: {text(reason)}", class_="why")
+        element("p", f"{short(name)}: {short(reason)}", class_="why")
         for name, reason in missing.items()
     )
 
@@ -179,7 +182,9 @@ def _missing(missing: Mapping[str, str]) -> str:
 def _failures(failed: Sequence[Photo]) -> str:
     if not failed:
         return ""
-    rows = [(f.get("original_uri"), f.get("stage"), f.get("reason")) for f in failed]
+    rows = [
+        [cut(f.get(name) or "") for name in ("original_uri", "stage", "reason")] for f in failed
+    ]
     return element("h2", f"{len(failed)} photos failed") + table(("photo", "stage", "why"), rows)
 
 

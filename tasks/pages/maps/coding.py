@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.pages.scripted import element
+from tasks.pages.shell import element
 
 _MEANINGFUL = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 

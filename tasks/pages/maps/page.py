@@ -6,10 +6,7 @@ call eval; but Plotly sees coordinates, colours and sizes, never a name: names g
 `textContent` or are escaped here.
 """
 
-import hashlib
-import html
 import re
-from base64 import b64encode
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +20,7 @@ from tasks.pages.maps.coding import array_block, bytes_block, json_block
 from tasks.pages.maps.palette import MOST, class_colours, ramp
 from tasks.pages.maps.panels import below, heading, stage
 from tasks.pages.maps.view import Categories, Column, MapView, Numbers
-from tasks.pages.scripted import element, visible
+from tasks.pages.shell import document, element, source, visible
 
 ATLAS_LIMIT_BYTES = 32_000_000
 _SCRIPTS = ("data.js", "chart.js", "panels.js")
@@ -129,26 +126,14 @@ def _unplaced(view: MapView) -> tuple[str, ...]:
 
 def _page(title: str, body: str) -> str:
     style, script, plotly = _style(), _script(), plotly_script()
-    policy = "; ".join(
-        [
-            "default-src 'none'",
-            "img-src data:",
-            # The empty style is the one that Plotly fills through the CSSOM.
-            f"style-src {_hash(style)} {_hash('')}",
-            f"script-src {_hash(plotly)} {_hash(script)} 'unsafe-eval'",
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="referrer" content="no-referrer">'
-        f"<title>{html.escape(visible(title[:200]))}</title><style>{style}</style>"
-        f"{_placeholders(plotly)}</head>\n<body>{body}"
-        f"<script>{plotly}</script>\n<script>{script}</script></body></html>\n"
-    )
+    allowed = [
+        # The empty style is the one that Plotly fills through the CSSOM.
+        f"style-src {source(style)} {source('')}",
+        f"script-src {source(plotly)} {source(script)} 'unsafe-eval'",
+    ]
+    body += f"<script>{plotly}</script>\n<script>{script}</script>\n"
+    head = f"<style>{style}</style>{_placeholders(plotly)}"
+    return document(title, body, allowed=allowed, head=head)
 
 
 @cache
@@ -183,7 +168,3 @@ def _script() -> str:
 
 def _file(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _hash(inline: str) -> str:
-    return f"'sha256-{b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"

@@ -7,7 +7,7 @@ import numpy as np
 from tasks.compute.diagnostics.report import Diagnostics, Share, SplitScore
 from tasks.compute.projection.trust import Estimate, Stability, TrustSummary
 from tasks.pages.maps.view import Categories, Column, MapView
-from tasks.pages.scripted import element, table, text
+from tasks.pages.shell import cut, element, escaped, short, table
 
 LEAST_TRUSTED = 50
 _SHOWN = 50
@@ -19,10 +19,10 @@ _SAME, _ALIKE = 0.1, 0.4
 
 def heading(view: MapView, notes: Sequence[str]) -> str:
     """Return the title, what the map is, and its measures."""
-    method = f"{text(view.method)} · {len(view.ids):,} points"
-    naming = element("h1", text(view.title)) + element("p", method, class_="soft")
+    method = f"{short(view.method)} · {len(view.ids):,} points"
+    naming = element("h1", short(view.title)) + element("p", method, class_="soft")
     naming += element("p", verdict(view.trust), class_="small")
-    naming += "".join(element("p", text(note), class_="soft small") for note in notes)
+    naming += "".join(element("p", short(note), class_="soft small") for note in notes)
     measures = element("div", _measures(view.trust), class_="measures") if view.trust else ""
     banner = "" if view.order_proven else element("p", _UNPROVEN, class_="banner", role="alert")
     return banner + element("header", element("div", naming, class_="naming") + measures)
@@ -81,7 +81,7 @@ def _measures(trust: TrustSummary) -> str:
         told.append(_stability(trust.stability))
     anchors = trust.trustworthiness.anchors
     checked = f"k = {trust.neighbours}; {anchors:,} of {trust.points:,} points checked"
-    notes = "".join(element("p", text(note), class_="soft small") for note in trust.notes)
+    notes = "".join(element("p", short(note), class_="soft small") for note in trust.notes)
     return "".join(told) + element("div", element("p", checked, class_="soft small") + notes)
 
 
@@ -131,8 +131,7 @@ def stage(view: MapView, columns: Sequence[str]) -> str:
 
 def _colour(columns: Sequence[str]) -> str:
     options = "".join(
-        element("option", text(name).removeprefix("<bdi>").removesuffix("</bdi>"), value=at)
-        for at, name in enumerate(columns)
+        element("option", escaped(cut(name)), value=at) for at, name in enumerate(columns)
     )
     options += element("option", "nothing", value=-1)
     fields = '<label for="colour">Colour by</label>' + element("select", options, id="colour")
@@ -192,18 +191,18 @@ def _least_trusted(view: MapView, columns: Mapping[str, Column]) -> str:
 def _name(column: Column | None, row: int) -> str:
     if not isinstance(column, Categories) or column.codes[row] < 0:
         return ""
-    return text(column.names[column.codes[row]])
+    return short(column.names[column.codes[row]])
 
 
 def _point(view: MapView, row: int) -> str:
     picture = element("span", "", data_picture=row)
-    link = element("button", text(view.ids[row]), type="button", data_go=row)
+    link = element("button", short(view.ids[row]), type="button", data_go=row)
     return element("span", picture + link, class_="who")
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of cells that are HTML already."""
-    head = element("thead", element("tr", "".join(element("th", text(one)) for one in header)))
+    head = element("thead", element("tr", "".join(element("th", short(one)) for one in header)))
     body = "".join(element("tr", "".join(element("td", cell) for cell in row)) for row in rows)
     return element("div", element("table", head + element("tbody", body)), class_="scroll")
 
@@ -215,7 +214,7 @@ def _diagnosed(view: MapView, found: Diagnostics) -> list[str]:
 def _features(found: Diagnostics) -> str:
     said = (
         f"Measured in the features, not on the map. Every split is judged by the rows of "
-        f"{text(found.reference)}; that split itself by leaving out what is judged."
+        f"{short(found.reference)}; that split itself by leaving out what is judged."
     )
     header = ("split", "rows", "labelled", "guessing", f"{found.neighbours}-NN", "linear probe")
     rows = [_split(score) for score in found.splits]
@@ -226,7 +225,7 @@ def _features(found: Diagnostics) -> str:
     told = [f"{score.split}: {score.why}" for score in found.splits if score.why]
     told += found.notes
     if told:
-        notes = "".join(element("li", text(one)) for one in told)
+        notes = "".join(element("li", short(one)) for one in told)
         inside += element("ul", notes, class_="notes soft small")
     return element("section", inside)
 
@@ -248,7 +247,7 @@ def _suspects(view: MapView, found: Diagnostics) -> str:
         return ""
     rows = [
         [
-            _point(view, one.row), text(one.label), text(one.suggested),
+            _point(view, one.row), short(one.label), short(one.suggested),
             f"{one.label_probability:.2f}", f"{one.suggested_probability:.2f}",
             f"{one.agreeing:.0%}",
         ]
@@ -274,8 +273,8 @@ def _leaks(view: MapView, found: Diagnostics) -> str:
         return ""
     rows = [
         [
-            _point(view, one.row), text(one.split), _point(view, one.other),
-            text(one.other_split), f"{one.cosine:.4f}",
+            _point(view, one.row), short(one.split), _point(view, one.other),
+            short(one.other_split), f"{one.cosine:.4f}",
         ]
         for one in found.leaks[:_SHOWN]
     ]  # fmt: skip
