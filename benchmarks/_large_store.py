@@ -68,7 +68,7 @@ def make_large_store(folder: Path, *, files: int, artifacts: int) -> LargeStore:
     add_files(large, 0, files)
     source = Source(root=large.photos)
     dataset, ledger = keep_dataset(source, large.runtime)
-    images = _features(store, ledger, large.runtime)
+    images = _features(store, ledger, large.runtime, dataset)
     settings = large.preset().settings
     assert isinstance(settings, Preset)
     prompts, labels = _labels(store, settings, images, ledger, large.runtime)
@@ -117,7 +117,9 @@ def _png(number: int) -> bytes:
     )
 
 
-def _features(store: ArtifactStore, ledger: Ledger, runtime: Runtime) -> Artifact:
+def _features(
+    store: ArtifactStore, ledger: Ledger, runtime: Runtime, dataset: Artifact
+) -> Artifact:
     making = image_making(image_recipe(TOY, runtime), ledger)
     random = np.random.default_rng(0)
     for draft, part in _driven(store, making, runtime):
@@ -125,7 +127,7 @@ def _features(store: ArtifactStore, ledger: Ledger, runtime: Runtime) -> Artifac
         with draft.write_part(part) as writer:
             vectors = random.standard_normal((len(rows), 32)).astype(np.float16)
             write_part(writer, rows, vectors, None, "toy")
-    return seal(store, making.key)
+    return seal(store, making.key, made={"dataset": dataset.key})
 
 
 def _labels(
@@ -162,8 +164,10 @@ def _add_small(store: ArtifactStore, number: int, runtime: Runtime) -> None:
     for draft, part in _driven(store, making, runtime):
         with draft.write_part(part) as writer:
             write_ledger(ledger, writer.folder)
-    store.refs.set(f"small-{number:04d}/dataset", seal(store, making.key).key)
-    store.refs.set(f"small-{number:04d}/features", _features(store, ledger, runtime).key)
+    dataset = seal(store, making.key)
+    store.refs.set(f"small-{number:04d}/dataset", dataset.key)
+    features = _features(store, ledger, runtime, dataset)
+    store.refs.set(f"small-{number:04d}/features", features.key)
 
 
 def _driven(store: ArtifactStore, making: Making, runtime: Runtime) -> Iterator[tuple[Draft, str]]:

@@ -8,6 +8,7 @@ from conf.runtime import Runtime
 from flows.run import Run
 from storage.dataset import Ledger
 from storage.dataset.changes import ledger_changes
+from storage.dataset.places import rooted
 from storage.drafts import Making
 from storage.store import Artifact
 from tasks.dataset import keep_ledger, scan_source
@@ -33,7 +34,15 @@ def make_dataset(run: Run, source: SourceSpec, name: str = "dataset") -> tuple[A
         return str(ledger_changes(older, ledger))
 
     # Quoted: Prefect would look for futures in every cell of the ledger, 15 s for 100,000 rows.
-    artifact = run.make(name, making, keep_ledger, ledger=quote(ledger), note=note, changed=changed)
+    artifact = run.make(
+        name,
+        making,
+        keep_ledger,
+        ledger=quote(ledger),
+        note=note,
+        changed=changed,
+        made={"source": rooted(source, run.runtime)},  # for who looks for its pictures later
+    )
     return artifact, ledger
 
 
