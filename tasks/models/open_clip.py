@@ -32,6 +32,7 @@ from tasks.models.identity import (
     settled,
     title,
 )
+from tasks.models.middle import SLENDER, middle
 from tasks.models.open_clip_build import build
 from tasks.models.open_clip_files import (
     configuration,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     import torch
 
 _TEXT_BATCH = 64
-_SLENDER = 8  # ratio of the sides beyond which only the middle is resized
 _TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 4e-2}
 
 
@@ -71,8 +71,8 @@ class OpenClipEncoder:
         Of an image more than eight times as long as wide, only the middle that the transform
         keeps is resized: the whole would be enlarged to gigabytes.
         """
-        middle = _middle(image, self._longest_ratio) if self._longest_ratio else image
-        levels = np.asarray(self._geometry(middle))
+        ratio = self._longest_ratio
+        levels = np.asarray(self._geometry(middle(image, ratio) if ratio else image))
         pixels: Float32 = np.empty((3, *levels.shape[:2]), np.float32)
         for channel in range(3):  # "clip" spares a copy; no grey level is out of range
             np.take(self._table[channel], levels[..., channel], out=pixels[channel], mode="clip")
@@ -206,7 +206,7 @@ def _preprocessing(model: Any) -> tuple[Any, Float32, int | None]:
     geometry = [step for step in steps if not isinstance(step, ToTensor | Normalize)]
     mean, std = (np.asarray(part, np.float32)[:, None] for part in (steps[-1].mean, steps[-1].std))
     levels = np.arange(256, dtype=np.float32) / np.float32(255)
-    ratio = {"shortest": _SLENDER, "longest": int(np.min(own.size))}.get(own.resize_mode)
+    ratio = {"shortest": SLENDER, "longest": int(np.min(own.size))}.get(own.resize_mode)
     return Compose(geometry), (levels - mean) / std, ratio
 
 
@@ -223,14 +223,6 @@ def _token_space(visual: Any) -> TokenSpace:
     projection: Float32 = matrix.detach().float().cpu().numpy()
     squashed = getattr(visual, "preprocess_cfg", {}).get("resize_mode") == "squash"
     return TokenSpace("projected", projection, "image" if squashed else "center")
-
-
-def _middle(image: Image.Image, ratio: int) -> Image.Image:
-    width_px, height_px = image.size
-    most_px = ratio * min(width_px, height_px)
-    across_px, down_px = min(width_px, most_px), min(height_px, most_px)
-    left_px, top_px = (width_px - across_px) // 2, (height_px - down_px) // 2
-    return image.crop((left_px, top_px, left_px + across_px, top_px + down_px))
 
 
 def _unit(features: "torch.Tensor") -> Float32:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conf.errors import FeaturemillError, RecipeError
 from conf.models import ModelSpec
-from tasks.models import concept_clip, pocket
+from tasks.models import concept_clip, pocket, timm_files
 from tasks.models.identity import LibraryMissing, WeightsMissing, title
 from tasks.models.open_clip_files import (
     CONFIG_NAME,
@@ -204,7 +204,8 @@ def _folder_row(folder: Path) -> ModelRow:
 
 
 def _family(folder: Path) -> str:
-    """Return the adapter that reads a directory: code of a repository is concept_clip's."""
+    """Return the adapter that reads a directory: code of a repository is concept_clip's, a
+    config.json that names an architecture alone is timm's."""
     config = folder / "config.json"
     if (folder / CONFIG_NAME).is_file() or not config.is_file():
         return "open_clip"
@@ -212,7 +213,11 @@ def _family(folder: Path) -> str:
         said = json.loads(config.read_text(encoding="utf-8"))
     except ValueError:
         return "open_clip"
-    return "concept_clip" if isinstance(said, dict) and "auto_map" in said else "open_clip"
+    if not isinstance(said, dict):
+        return "open_clip"
+    if isinstance(said.get("architecture"), str) and "pretrained_cfg" in said:
+        return "timm"
+    return "concept_clip" if "auto_map" in said else "open_clip"
 
 
 def _missing_concept_clip(models_root: Path) -> ModelRow:
@@ -224,7 +229,11 @@ def _missing_concept_clip(models_root: Path) -> ModelRow:
 def _weights_of(spec: ModelSpec, folder: Path, file: str | None) -> Path:
     if file and (folder / file).is_file():
         return folder / file
-    if spec.family != "open_clip":
+    if spec.family == "timm":
+        path = timm_files.find_files(spec, folder.parent).weights
+        assert path is not None  # a directory is never random
+        return path
+    if spec.family == "concept_clip":
         names = concept_clip.WEIGHTS
         if path := next((folder / name for name in names if (folder / name).is_file()), None):
             return path

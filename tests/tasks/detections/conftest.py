@@ -83,9 +83,9 @@ class Scene:
             runtime=self.runtime,
         )
 
-    def encode(self) -> Artifact:
-        """Return toy features of the same images: what an encoder makes."""
-        model = resolve(ModelSpec(family="toy", precision="fp32"), self.runtime)
+    def encode(self, family: str = "toy", **fields: Any) -> Artifact:
+        """Return features of the same images: what an encoder makes."""
+        model = resolve(ModelSpec(family=family, precision="fp32", **fields), self.runtime)
         making = Making(ImageRecipe(model=model), {"content": self.ledger.content},
                         self.ledger.contents)  # fmt: skip
         return _made(self.store, making, encode_part, [self.dataset], source=self.source,

@@ -14,7 +14,6 @@ from safetensors.numpy import load, save
 from storage.detections import Detections
 from storage.detections.both import validate
 from storage.detections.database import finish
-from storage.detections.merging import merge
 from storage.detections.parts import ModelCard
 from storage.detections.schema import (
     SHARED,
@@ -124,45 +123,6 @@ def test_parts_of_two_models_are_not_published(scene: Any, tmp_path: Path) -> No
     )
     with pytest.raises(IncompleteArtifact, match="made by 2 different models, though one recipe"):
         finish(draft)
-
-
-# Merging
-
-
-def test_runs_of_detectors_and_encoders_lie_side_by_side(
-    scene: Any, detections: Detections, tmp_path: Path
-) -> None:
-    other, encoder = scene.detect(scene.recipe(layers=(3,))), scene.encode()
-    path = tmp_path / "all.db"
-    runs = merge(scene.store, [detections.artifact, other.artifact, encoder], path)
-    assert list(runs.values()) == [1, 2, 3]
-    assert ask(path, "SELECT count(*) FROM images") == [(6,)]
-    assert ask(path, "SELECT run_id, count(*) FROM embeddings GROUP BY 1") == [
-        (1, 6),
-        (2, 6),
-        (3, 6),
-    ]
-    for table in ("features", "predictions"):
-        assert ask(path, f"SELECT DISTINCT run_id FROM {table}") == [(1,), (2,)]
-    losses = "SELECT count(box_loss), count(mean_conf), count(hit_freq) FROM embeddings"
-    assert ask(path, f"{losses} WHERE run_id = 3") == [(0, 0, 0)]
-    assert wrong(path) == {}
-    question = (
-        "SELECT sha256, embedding, mean_iou, dfl_loss FROM embeddings JOIN images USING (img_id) "
-        "WHERE run_id = 1 ORDER BY sha256"
-    )
-    assert ask(path, question) == ask(detections.database, question)
-
-
-def test_a_run_is_merged_once(scene: Any, detections: Detections, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="was named twice; a run is in a database once"):
-        merge(scene.store, [detections.artifact] * 2, tmp_path / "all.db")
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_has_no_embeddings_is_not_merged(scene: Any, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"holds no embeddings of images\. What can be exported"):
-        merge(scene.store, [scene.dataset], tmp_path / "all.db")
 
 
 # Checking

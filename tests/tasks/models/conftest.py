@@ -42,6 +42,25 @@ TINY_SIGLIP = {
 SQUASHED = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
 
 
+TINY_DINO = {
+    "architecture": "vit_small_patch14_dinov2",
+    "model_args": {"img_size": 56, "embed_dim": 48, "depth": 2, "num_heads": 2},
+    "pretrained_cfg": {
+        "input_size": [3, 56, 56],
+        "interpolation": "bicubic",
+        "crop_pct": 0.9,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    },
+}
+
+
+def write_dino(folder: Path) -> None:
+    """Write what timm's repositories have beside the weights, of a DINOv2 that is small."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(TINY_DINO))
+
+
 def write_config(folder: Path, model: dict[str, Any], preprocess: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": model, "preprocess_cfg": preprocess}
@@ -67,11 +86,12 @@ def write_tokenizer(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models root with two tiny architectures: `clip`, and `siglip` with its own tokenizer."""
+    """A models root with tiny models: `clip`, `siglip` with its own tokenizer, `dino`."""
     root = tmp_path_factory.mktemp("models")
     write_config(root / "clip", TINY_CLIP, {})
     write_config(root / "siglip", TINY_SIGLIP, SQUASHED)
     write_tokenizer(root / "siglip")
+    write_dino(root / "dino")
     return root
 
 
@@ -88,6 +108,7 @@ def make_spec() -> Callable[..., ModelSpec]:
         "toy": {"family": "toy"},
         "clip": {"family": "open_clip", "name": "local-dir:clip", "weights": "random:1"},
         "siglip": {"family": "open_clip", "name": "local-dir:siglip", "weights": "random:2"},
+        "dino": {"family": "timm", "name": "local-dir:dino", "weights": "random:3"},
     }
 
     def make(which: str, **fields: Any) -> ModelSpec:

@@ -30,7 +30,10 @@ def pixels_of(encoder: ImageTextEncoder, count: int = 6) -> Float32:
     return np.stack([encoder.preprocess(photo) for photo in photos(count)])
 
 
-@pytest.fixture(scope="module", params=["toy", "pocket", "clip", "siglip"])
+WITH_TEXTS = ["toy", "pocket", "clip", "siglip"]
+
+
+@pytest.fixture(scope="module", params=[*WITH_TEXTS, "dino"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -40,27 +43,20 @@ def model(name: str, encoder: Callable[..., ImageTextEncoder]) -> ImageTextEncod
     return encoder(name)
 
 
+@pytest.fixture(scope="module", params=WITH_TEXTS)
+def reader(
+    request: pytest.FixtureRequest, encoder: Callable[..., ImageTextEncoder]
+) -> ImageTextEncoder:
+    """A model that has a tower for texts, too."""
+    return encoder(str(request.param))
+
+
 class TestEveryEncoder:
     def test_image_features_are_float32_of_unit_norm(self, model: ImageTextEncoder) -> None:
         pooled = model.encode_images(pixels_of(model)).pooled
         assert pooled.shape == (6, model.dim)
         assert pooled.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(pooled, axis=1), 1, atol=1e-6)
-
-    def test_text_features_are_float32_of_unit_norm_in_the_same_space(
-        self, model: ImageTextEncoder
-    ) -> None:
-        features = model.encode_texts(TEXTS)
-        assert features.shape == (len(TEXTS), model.dim)
-        assert features.dtype == np.float32
-        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
-
-    def test_no_texts_give_no_rows(self, model: ImageTextEncoder) -> None:
-        assert model.encode_texts([]).shape == (0, model.dim)
-
-    def test_texts_do_not_depend_on_their_neighbours(self, model: ImageTextEncoder) -> None:
-        alone = np.concatenate([model.encode_texts([text]) for text in TEXTS])
-        np.testing.assert_allclose(model.encode_texts(TEXTS), alone, atol=2e-6)
 
     def test_images_do_not_depend_on_the_batch_size(self, model: ImageTextEncoder) -> None:
         pixels = pixels_of(model)
@@ -112,10 +108,6 @@ class TestEveryEncoder:
         model.encode_images(pixels)
         np.testing.assert_array_equal(pixels, before)
 
-    def test_scale_bias_and_activation_belong_together(self, model: ImageTextEncoder) -> None:
-        assert model.logit_scale > 0
-        assert (model.activation == "sigmoid") == (model.logit_bias is not None)
-
     def test_another_load_gives_the_same_bytes(
         self,
         name: str,
@@ -131,3 +123,24 @@ class TestEveryEncoder:
         pixels = pixels_of(model, 2)
         first, second = (one.encode_images(pixels).pooled for one in (model, again))
         np.testing.assert_array_equal(first, second)
+
+
+class TestEveryTowerOfTexts:
+    def test_text_features_are_float32_of_unit_norm_in_the_same_space(
+        self, reader: ImageTextEncoder
+    ) -> None:
+        features = reader.encode_texts(TEXTS)
+        assert features.shape == (len(TEXTS), reader.dim)
+        assert features.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
+
+    def test_no_texts_give_no_rows(self, reader: ImageTextEncoder) -> None:
+        assert reader.encode_texts([]).shape == (0, reader.dim)
+
+    def test_texts_do_not_depend_on_their_neighbours(self, reader: ImageTextEncoder) -> None:
+        alone = np.concatenate([reader.encode_texts([text]) for text in TEXTS])
+        np.testing.assert_allclose(reader.encode_texts(TEXTS), alone, atol=2e-6)
+
+    def test_scale_bias_and_activation_belong_together(self, reader: ImageTextEncoder) -> None:
+        assert reader.logit_scale > 0
+        assert (reader.activation == "sigmoid") == (reader.logit_bias is not None)
