@@ -57,6 +57,13 @@ def _deployment(stem: str, function: str, found: Flow[..., Any]) -> dict[str, An
     return plain | more
 
 
+def flow_name(deployment: dict[str, Any]) -> str:
+    """Return the name of the flow that a deployment runs."""
+    path, _, function = deployment["entrypoint"].partition(":")
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    return str(getattr(module, function).name)
+
+
 def content() -> str:
     """Return the text that prefect.yaml must have."""
     said = {"name": "featuremill", "deployments": deployments()}

@@ -20,7 +20,7 @@ from storage.atomic import exclusive
 from storage.collecting import collect
 from storage.dataset import Ledger
 from storage.dataset.changes import ledger_changes
-from storage.errors import StoreError, StoreInUse
+from storage.errors import StoreInUse, UnknownArtifact
 from storage.open import open_artifact
 from storage.store import ArtifactStore
 
@@ -107,12 +107,12 @@ def _became(run: Run, made: Made, before: Mapping[str, str]) -> str:
     older = before.get(f"{run.name}/{made.name}")
     if made.artifact.kind != "dataset" or older == made.artifact.key:
         return ""
+    now = cast(Ledger, open_artifact(made.artifact, run.store))
     if older is None:
-        return f"{made.artifact.rows:,} rows, the first time"
-    with suppress(StoreError, FileNotFoundError):
-        was, now = (open_artifact(key, run.store) for key in (older, made.artifact))
-        return str(ledger_changes(cast(Ledger, was), cast(Ledger, now)))
-    return "other rows than before"
+        return f"{len(now.uri):,} rows, the first time"
+    with suppress(UnknownArtifact, FileNotFoundError):  # damaged, removed
+        return str(ledger_changes(cast(Ledger, open_artifact(older, run.store)), now))
+    return f"{len(now.uri):,} rows, the older ledger is gone"
 
 
 def _sentence(run: Run, fresh: list[Made], rows: list[tuple[Made, str]]) -> str:

@@ -15,9 +15,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty
+from typing import Any
 
-from conf.errors import WorldError
+from conf.errors import FeaturemillError, WorldError
 
 START_SECONDS = 120
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -43,12 +45,13 @@ def prefect_server() -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if configured := PREFECT_API_URL.value():
-        if not _answers(str(configured)):
+        if not answers(str(configured)):
             raise ServerMissing(
                 f"PREFECT_API_URL names {configured}, and no Prefect server answers there. Start "
                 "it (`prefect server start`), or unset the variable: a run then starts its own."
             )
-        yield str(configured)
+        with _told_when_lost(str(configured)):
+            yield str(configured)
         return
     port = _free_port()
     address = f"http://127.0.0.1:{port}/api"
@@ -56,10 +59,46 @@ def prefect_server() -> Iterator[str]:
     try:
         importlib.import_module("flows.run")  # takes seconds, and the server starts meanwhile
         _wait(process, address)
-        with temporary_settings({PREFECT_API_URL: address}):
+        with temporary_settings({PREFECT_API_URL: address}), _told_when_lost(address):
             yield address
     finally:
         _end(process)
+
+
+class ServerLost(WorldError):
+    """Prefect's server went away while a run was at work."""
+
+
+@contextmanager
+def _told_when_lost(address: str) -> Iterator[None]:
+    """Raise ServerLost for an error that came of it that the server is gone."""
+    try:
+        yield
+    except FeaturemillError:
+        raise
+    except Exception as problem:
+        if answers(address):
+            raise
+        raise ServerLost(
+            f"The Prefect server at {address} went away during the run ({problem}). What was "
+            "sealed is kept. Start it again (`prefect server start`), or unset PREFECT_API_URL: a "
+            "run then starts its own. Then `featuremill resume`, or the same command, makes only "
+            "what is missing."
+        ) from problem
+    finally:
+        if not answers(address):
+            _drop_events()
+
+
+def _drop_events() -> None:
+    """Forget what nobody is there to be told: Prefect would try for seconds with every event."""
+    from prefect.events.worker import EventsWorker
+
+    workers: dict[int, Any] = getattr(EventsWorker, "_instances", {})  # and those of its logs
+    for worker in list(workers.values()):
+        with suppress(Empty):
+            while True:
+                worker._queue.get_nowait()
 
 
 def _free_port() -> int:
@@ -88,7 +127,7 @@ def _die_with_parent() -> None:
 def _wait(process: subprocess.Popen[bytes], address: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if _answers(address):
+        if answers(address):
             return
         time.sleep(0.1)
     raise ServerMissing(
@@ -99,7 +138,8 @@ def _wait(process: subprocess.Popen[bytes], address: str) -> None:
     )
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether a Prefect server answers at the address of its API."""
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # loopback
             return bool(answer.status == 200)

@@ -25,7 +25,7 @@ with prefect_server() as address:
 
 def test_a_configured_server_is_used_and_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_start", None)
-    monkeypatch.setattr(server, "_answers", lambda address: True)
+    monkeypatch.setattr(server, "answers", lambda address: True)
     address = "http://127.0.0.1:4200/api"
     with temporary_settings({PREFECT_API_URL: address}), prefect_server() as used:
         assert used == address
