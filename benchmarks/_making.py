@@ -1,14 +1,19 @@
 """Artifacts made by the real tasks, called without a server."""
 
+import inspect
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from prefect.utilities.annotations import quote
 
 from conf.dataset import SourceSpec
 from conf.images import ImageRecipe
 from conf.models import ModelSpec
 from conf.runtime import Runtime
+from flows.run import PLANNER, Made, Run
 from storage.dataset import Ledger
 from storage.drafts import Draft, Making
 from storage.images import row_bytes
@@ -20,6 +25,12 @@ from tasks.models.load import resolve
 
 TOY = ModelSpec(family="toy", precision="fp32")
 POCKET = ModelSpec(family="pocket", precision="fp32")
+_OPTIONS = {
+    name
+    for name, parameter in inspect.signature(Run.make).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+}
+"""What `Run.make` keeps to itself; all else is for the tasks."""
 
 
 def quiet_runtime(store: Path, **settings: int) -> Runtime:
@@ -71,3 +82,33 @@ def encode_parts(
     for part in parts:
         encode_part.fn(recipe, dataset, part=part, source=source, runtime=runtime)
     return time.perf_counter() - began
+
+
+class PlainRun(Run):
+    """A run whose tasks are called one by one in this thread: it needs no Prefect server."""
+
+    def look(self, task: Any, *arguments: Any) -> Any:
+        """Return what `task` finds."""
+        return task.fn(*arguments, runtime=self.runtime)
+
+    def make(
+        self, name: str, making: Making, part_task: Any, *inputs: Any, **given: Any
+    ) -> Artifact:
+        """Return the artifact of `making`, as `Run.make` does."""
+        if PLANNER.get():
+            return super().make(name, making, part_task, *inputs, **given)
+        began, rows = time.perf_counter(), 0
+        places = {n: _unquoted(value) for n, value in given.items() if n not in _OPTIONS}
+        with driving(self.store, making, part_rows=self.runtime.part_rows) as draft:
+            for part in draft.pending() if draft else ():
+                part_task.fn(making.recipe, *inputs, part=part, runtime=self.runtime, **places)
+                rows += len(draft.rows_of(part)) if draft else 0
+            artifact = seal(self.store, making.key, made=given.get("made"))
+        self.store.refs.set(f"{self.name}/{name}", artifact.key)
+        state, seconds = "Completed" if draft else "Cached", time.perf_counter() - began
+        self.made.append(Made(name, artifact, state, rows, seconds))
+        return artifact
+
+
+def _unquoted(value: Any) -> Any:
+    return value.unquote() if isinstance(value, quote) else value

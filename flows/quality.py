@@ -1,9 +1,13 @@
-"""Technical quality: every score an artifact, so that weights that arrive later redo one."""
+"""The scores of photos, each an artifact, so that weights that arrive later redo one."""
 
 from importlib.metadata import version
+from typing import Any, NamedTuple
 
 from conf.dataset import SourceSpec
+from conf.images import ImageRecipe
+from conf.labels import LabelRecipe
 from conf.models import ModelSpec
+from conf.photos import Preset
 from conf.prompts import PromptSet
 from conf.quality import (
     BrisqueRecipe,
@@ -13,11 +17,17 @@ from conf.quality import (
     QualityRecipe,
     QualitySettings,
 )
+from flows.images import make_images
+from flows.labels import make_labels
 from flows.prompts import make_prompts
 from flows.run import Run
 from storage.dataset import Ledger
 from storage.drafts import Making
+from storage.quality import THUMBNAILS, rows_by_content
 from storage.store import Artifact
+from tasks.models.identity import WeightsMissing
+from tasks.photos.batches import labels_by_content
+from tasks.photos.features import Scores
 from tasks.quality import (
     measure_noise,
     measure_part,
@@ -26,6 +36,95 @@ from tasks.quality import (
     score_clip_iqa_piq,
 )
 from tasks.quality.weights import find_brisque, find_clip_iqa, sha256_of
+
+Tree = dict[str, Any]
+
+
+class Images(NamedTuple):
+    """A dataset and where its bytes are read."""
+
+    dataset: Artifact
+    ledger: Ledger
+    source: SourceSpec
+
+
+class Seen(NamedTuple):
+    """The images that features are made of."""
+
+    standards: Images
+    originals: Images
+
+
+class Scored(NamedTuple):
+    """What was made of the images of a batch."""
+
+    made: dict[str, Artifact]
+    by: dict[str, Tree]
+    """Backend and weights of the scores that need some."""
+    absent: dict[str, str]
+    """Scores that were not made, and why."""
+
+
+def make_scores(run: Run, preset: Preset, seen: Seen, prefix: str) -> Scored:
+    """Make the labels of a batch and every score whose weights are there."""
+    settings, (dataset, ledger, source) = preset.quality, seen.standards
+    model = run.resolve(preset.model)
+    prompts = make_prompts(run, model, preset.prompts, f"{prefix}prompts")
+    images = make_images(run, ImageRecipe(model=model), *seen.standards, f"{prefix}features")
+    recipe = LabelRecipe(top=preset.top)
+    labels = make_labels(run, recipe, images, prompts, ledger, f"{prefix}labels")
+    quality = make_quality(run, dataset, ledger, source, f"{prefix}quality")
+    noise = make_noise(run, *seen.originals, f"{prefix}noise")
+    made = {"features": images, "labels": labels, "quality": quality, "noise": noise}
+    by: dict[str, Tree] = {
+        "brisque": {"backend": settings.brisque_backend},
+        "clip_iqa": {"backend": settings.clip_iqa_backend},
+    }
+    absent: dict[str, str] = {}
+    try:
+        name = f"{prefix}brisque"
+        made["brisque"], brisque = make_brisque(run, settings, quality, ledger, name)
+        by["brisque"] = brisque.model_dump(mode="json")
+    except WeightsMissing as missing:
+        absent["brisque"] = f"weights missing: {missing}"
+    try:
+        made["clip_iqa"], by["clip_iqa"] = _clip_iqa(run, settings, model, seen, images, prefix)
+    except WeightsMissing as missing:
+        absent["clip_iqa"] = f"weights missing: {missing}"
+    return Scored(made, by, absent)
+
+
+def _clip_iqa(
+    run: Run, settings: QualitySettings, model: ModelSpec, seen: Seen, images: Artifact, prefix: str
+) -> tuple[Artifact, Tree]:
+    if settings.clip_iqa_backend == "piq":
+        name = f"{prefix}clip-iqa"
+        made, by_piq = make_piq_clip_iqa(run, settings, *seen.standards, name)
+        return made, by_piq.model_dump(mode="json")
+    made, recipe = make_clip_iqa(run, settings, model, images, seen.standards.ledger, prefix)
+    weights = {"model": f"{model.family}/{model.name}", "weights_sha256": model.sha256}
+    return made, recipe.model_dump(mode="json") | {"size": model.preprocessing, **weights}
+
+
+def read_scores(run: Run, scored: Scored) -> tuple[Scores, dict[str, bytes]]:
+    """Return the scores of every photo of a batch, and their thumbnails by content."""
+    rows = {
+        name: rows_by_content(run.store, scored.made[name])
+        for name in ("quality", "noise", "brisque", "clip_iqa")
+        if name in scored.made
+    }
+    scores = Scores(
+        quality=rows["quality"],
+        labels=labels_by_content(run.store, scored.made["labels"]),
+        noise=rows["noise"],
+        brisque=rows.get("brisque", {}),
+        clip_iqa=rows.get("clip_iqa", {}),
+        brisque_by=scored.by["brisque"],
+        clip_iqa_by=scored.by["clip_iqa"],
+        absent=scored.absent,
+    )
+    small = rows_by_content(run.store, scored.made["quality"], THUMBNAILS)
+    return scores, {content: row["jpeg"] for content, row in small.items()}
 
 
 def make_quality(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from conf.quality import BrisqueRecipe, ClipIqaRecipe, NoiseRecipe, PiqClipIqaRecipe, QualityRecipe
 from storage.kinds import Kind
 from storage.parts import PartWriter
-from storage.photos import part_files
-from storage.steps import step
+from storage.photos import part_files, write_parquet
 from storage.store import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
@@ -52,21 +51,12 @@ def score_schema(*names: str) -> "pa.Schema":
     )
 
 
-def write_rows(
-    writer: PartWriter, rows: Sequence[dict[str, Any]], schema: "pa.Schema", name: str = SCORES
-) -> None:
-    """Write `rows` as the file `name` of a part."""
-    import pyarrow as pa
-
-    _write(writer, pa.Table.from_pylist(list(rows), schema), name)
-
-
 def write_thumbnails(writer: PartWriter, contents: Sequence[str], jpegs: Sequence[bytes]) -> None:
     """Write the small JPEG of each content."""
     import pyarrow as pa
 
     table = pa.table({"content_sha256": list(contents), "jpeg": pa.array(list(jpegs), pa.binary())})
-    _write(writer, table, THUMBNAILS)
+    write_parquet(writer, table, THUMBNAILS)
 
 
 def copy_rows(source: Path, positions: Sequence[int], writer: PartWriter) -> None:
@@ -74,15 +64,7 @@ def copy_rows(source: Path, positions: Sequence[int], writer: PartWriter) -> Non
     import pyarrow.parquet as pq
 
     for path in sorted(source.glob("*.parquet")):
-        _write(writer, pq.read_table(path).take(list(positions)), path.name)
-
-
-def _write(writer: PartWriter, table: "pa.Table", name: str) -> None:
-    import pyarrow.parquet as pq
-
-    path = writer.folder / name
-    with step("write", path):
-        pq.write_table(table, path)
+        write_parquet(writer, pq.read_table(path).take(list(positions)), path.name)
 
 
 def read_scores(store: ArtifactStore, artifact: Artifact, name: str = SCORES) -> "pa.Table":

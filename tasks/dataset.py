@@ -8,6 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from conf.dataset import DatasetRecipe, SourceSpec
+from conf.keys import Recipe
 from conf.machine import cores
 from conf.runtime import Runtime
 from storage.dataset import (
@@ -18,6 +19,7 @@ from storage.dataset import (
     scan,
     write_ledger,
 )
+from storage.drafts import Draft
 from storage.hashes import Hashes
 from storage.readers.pixels import decode
 from storage.readers.protocol import Rows
@@ -90,3 +92,16 @@ def open_contents(dataset: Artifact, source: SourceSpec, runtime: Runtime) -> Co
     ledger = read_ledger(ArtifactStore(runtime.store).path_of(dataset))
     rows = open_rows(source, runtime.roots)
     return Contents(ledger, rows, ContentReader(rows, ledger), source.max_megapixels)
+
+
+def open_part(
+    recipe: Recipe, dataset: Artifact, source: SourceSpec, runtime: Runtime
+) -> tuple[Contents, Draft]:
+    """Return access to the contents of `dataset`, and the draft that `recipe` makes of them.
+
+    Raises Stopped where the run was asked to end.
+    """
+    check_not_stopped()
+    contents = open_contents(dataset, source, runtime)
+    key = recipe.key(content=contents.ledger.content)
+    return contents, ArtifactStore(runtime.store).open_draft(key)

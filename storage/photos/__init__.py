@@ -55,17 +55,20 @@ def standard_schema() -> "pa.Schema":
     )
 
 
-def write_rows(writer: PartWriter, rows: Sequence[dict[str, Any]], schema: "pa.Schema") -> None:
-    """Write `rows` as the table of a part."""
+def write_rows(
+    writer: PartWriter, rows: Sequence[dict[str, Any]], schema: "pa.Schema", name: str = PHOTOS
+) -> None:
+    """Write `rows` as the file `name` of a part."""
     import pyarrow as pa
 
-    _write(writer, pa.Table.from_pylist(list(rows), schema))
+    write_parquet(writer, pa.Table.from_pylist(list(rows), schema), name)
 
 
-def _write(writer: PartWriter, table: "pa.Table") -> None:
+def write_parquet(writer: PartWriter, table: "pa.Table", name: str) -> None:
+    """Write `table` as the file `name` of a part."""
     import pyarrow.parquet as pq
 
-    path = writer.folder / PHOTOS
+    path = writer.folder / name
     with step("write", path):
         pq.write_table(table, path)
 
@@ -93,7 +96,7 @@ def copy_rows(source: Path, positions: Sequence[int], writer: PartWriter) -> Non
         for name in table.column(column).to_pylist():
             if not (writer.folder / name).exists():
                 link_or_copy(source / name, writer.folder / name)
-    _write(writer, table)
+    write_parquet(writer, table, PHOTOS)
 
 
 def rows_by_content(store: ArtifactStore, artifact: Artifact) -> dict[str, dict[str, Any]]:

@@ -54,9 +54,10 @@ def parse_batch(text: str, place: str = "batch") -> Tree:
             parse_constant=_refuse_constant,
             object_pairs_hook=_without_twins,
         )
+        told = plain(tree)
     except (ValueError, RecursionError) as problem:
         raise BatchInvalid(f"{place} is not JSON: {problem}.") from None
-    check_batch(plain(tree), place)
+    check_batch(told, place)
     return dict(tree)
 
 
@@ -113,13 +114,26 @@ def _text(tree: Any) -> str:
 
 def write_batch(path: Path, tree: Tree) -> bool:
     """Replace `path` by the text of `tree`, in one step; return whether it had another content."""
-    return write_if_other(path, dump(tree).encode("utf-8", "surrogatepass"))
+    return write_if_other(path, _bytes(tree))
+
+
+def holds(path: Path, tree: Tree) -> bool:
+    """Whether `path` is a file with the text of `tree`."""
+    return _has(path, _bytes(tree))
+
+
+def _bytes(tree: Tree) -> bytes:
+    return dump(tree).encode("utf-8", "surrogatepass")
+
+
+def _has(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
 def write_if_other(path: Path, data: bytes) -> bool:
     """Replace `path` by `data`, in one step, unless that is what it holds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+    if _has(path, data):
         return False
     write_file(path, data)
     return True

@@ -14,6 +14,7 @@ from storage.readers.files import uri_of
 
 IMAGES = "rankingInput"
 _HOUR_SECONDS = 3600
+_INT64, _FLOAT64 = 1 << 63, 1 << 1023  # numbers below fit
 
 
 def export_file(source: Path, target: Path) -> None:
@@ -66,18 +67,44 @@ def _flat(photo: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             for what in ("label", "confidence", "cosine_score"):
                 row[f"{prefix}{name}.{what}"] = [label[what] for label in value]
         elif isinstance(value, list | tuple):
-            row[prefix + name] = [str(item) for item in value]
+            row[prefix + name] = list(value)
         else:
             row[prefix + name] = value
     return row
 
 
 def _column(values: list[Any]) -> Any:
+    """Return one column: numbers as numbers, lists of them as lists; what does not fit is text."""
     import pyarrow as pa
 
-    kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float, bool} and kinds - {bool}:
-        return pa.array([None if v is None else float(v) for v in values], pa.float64())
-    if len(kinds) > 1 or dict in kinds:
-        return pa.array([None if v is None else str(v) for v in values], pa.string())
-    return pa.array(values)
+    told = [value for value in values if value is not None]
+    if told and all(isinstance(value, list) for value in told):
+        kind = _kind([item for value in told for item in value if item is not None])
+        rows = [None if value is None else [_as(kind, item) for item in value] for value in values]
+        return pa.array(rows, pa.list_(kind))
+    kind = _kind(told)
+    return pa.array([_as(kind, value) for value in values], kind)
+
+
+def _kind(values: list[Any]) -> Any:
+    """Return the Arrow type that says all `values`."""
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        return pa.bool_()
+    if kinds == {int} and all(abs(value) < _INT64 for value in values):
+        return pa.int64()
+    is_number = kinds and kinds <= {int, float}
+    fits = all(abs(value) < _FLOAT64 for value in values if isinstance(value, int))
+    return pa.float64() if is_number and fits else pa.string()
+
+
+def _as(kind: Any, value: Any) -> Any:
+    import pyarrow as pa
+
+    if value is None:
+        return None
+    if kind == pa.string():
+        return str(value).encode("utf-8", "replace").decode()
+    return float(value) if kind == pa.float64() else value

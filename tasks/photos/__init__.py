@@ -18,9 +18,9 @@ from storage.photos import (
 )
 from storage.photos.exif import describe
 from storage.readers.pixels import decode
-from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
-from tasks.dataset import Contents, open_contents
+from storage.store import Artifact
+from tasks.checkpoint import part_task
+from tasks.dataset import Contents, open_part
 from tasks.lanes import run_lanes, spans
 from tasks.progress import advance
 
@@ -32,9 +32,7 @@ def read_exif(
     recipe: ExifRecipe, dataset: Artifact, *, part: str, source: SourceSpec, runtime: Runtime
 ) -> int:
     """Seal what the photos of `part` say of themselves, and return how many those are."""
-    check_not_stopped()
-    contents = open_contents(dataset, source, runtime)
-    draft = ArtifactStore(runtime.store).open_draft(recipe.key(content=contents.ledger.content))
+    contents, draft = open_part(recipe, dataset, source, runtime)
     rows = []
     for content in draft.rows_of(part):
         data = contents.reader.read(content)
@@ -52,9 +50,7 @@ def standardise(
     recipe: StandardRecipe, dataset: Artifact, *, part: str, source: SourceSpec, runtime: Runtime
 ) -> int:
     """Seal the upright and the standard JPEGs of the photos of `part`."""
-    check_not_stopped()
-    contents = open_contents(dataset, source, runtime)
-    draft = ArtifactStore(runtime.store).open_draft(recipe.key(content=contents.ledger.content))
+    contents, draft = open_part(recipe, dataset, source, runtime)
     wanted = draft.rows_of(part)
     rows: list[Row] = [{} for _ in wanted]
     with draft.write_part(part) as writer:

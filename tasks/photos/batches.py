@@ -1,6 +1,6 @@
 """Batches of photos: put together from what was made, handed from stage to stage, exported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from storage.store import Artifact, ArtifactStore
 from tasks.photos.features import Scores, features_of
 
 Tree = dict[str, Any]
+JPEGS = ("ranking", "standard")
+"""The upright original, and the same at its standard size."""
 EXIF = (
     "camera", "lens", "iso", "aperture", "shutter_speed", "focal_length", "datetime",
 )  # fmt: skip
@@ -84,36 +86,67 @@ def _ingested(content: str, uris: Sequence[str], facts: Mapping[str, Any]) -> Tr
     return photo | ({"duplicates": list(uris[1:])} if uris[1:] else {})
 
 
-def preprocessed(batch: Tree, standard: Artifact, runtime: Runtime) -> Tree:
-    """Return `batch` after preprocessing."""
+def ranked(batch: Tree, standard: Artifact, runtime: Runtime) -> Tree:
+    """Return `batch`, as it was ingested, with the upright original of every photo."""
     rows = rows_by_content(ArtifactStore(runtime.store), standard)
-    return batch | {
-        "artifacts": [_preprocessed(photo, rows[photo["photo_id"]]) for photo in batch["artifacts"]]
-    }
+    return _each(batch, lambda photo: _named(photo, rows, "original_uri", "ranking_uri", "ranking"))
 
 
-def export_images(standard: Artifact, folder: Path, runtime: Runtime) -> None:
+def preprocessed(batch: Tree, standard: Artifact, runtime: Runtime) -> Tree:
+    """Return `batch` after preprocessing, duplicates named last."""
+    rows = rows_by_content(ArtifactStore(runtime.store), standard)
+
+    def one(photo: Tree) -> Tree:
+        named = _named(photo, rows, "ranking_uri", "std_uri", "standard")
+        twins = {"duplicates": named.pop("duplicates")} if "duplicates" in named else {}
+        return named | {"processing_metadata": _processing(rows[photo["photo_id"]])} | twins
+
+    return _each(batch, one)
+
+
+def in_store(batch: Tree, standard: Artifact, runtime: Runtime) -> Tree:
+    """Return `batch` with the standard images where the store has them, relative to the store."""
+    store = ArtifactStore(runtime.store)
+    rows = rows_by_content(store, standard)
+
+    def one(photo: Tree) -> Tree:
+        row = rows[photo["photo_id"]]
+        return photo | {"std_uri": relative_uri(row["folder"] / row["standard"], store.path)}
+
+    return _each(batch, one)
+
+
+def export_images(
+    standard: Artifact, folder: Path, runtime: Runtime, which: Sequence[str] = JPEGS
+) -> None:
     """Put the JPEGs of a batch into `folder`."""
     for row in rows_by_content(ArtifactStore(runtime.store), standard).values():
-        for name in (row["ranking"], row["standard"]):
+        for name in (row[one] for one in which):
             export_file(row["folder"] / name, folder / IMAGES / name)
 
 
-def _preprocessed(photo: Tree, row: Mapping[str, Any]) -> Tree:
-    uris = {
-        "ranking_uri": f"./{IMAGES}/{row['ranking']}",
-        "std_uri": f"./{IMAGES}/{row['standard']}",
-    }
-    head = {name: photo[name] for name in ("photo_id", "original_uri")}
-    processing = {
+def _each(batch: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    return batch | {"artifacts": [change(photo) for photo in batch["artifacts"]]}
+
+
+def _named(
+    photo: Tree, rows: Mapping[str, Mapping[str, Any]], after: str, field: str, jpeg: str
+) -> Tree:
+    """Return `photo` with the uri of a JPEG in `field`, right behind the field `after`."""
+    uri, done = f"./{IMAGES}/{rows[photo['photo_id']][jpeg]}", {}
+    for name, value in photo.items():
+        done[name] = value
+        if name == after:
+            done[field] = uri
+    return done
+
+
+def _processing(row: Mapping[str, Any]) -> Tree:
+    return {
         "original_size": [row["original_width_px"], row["original_height_px"]],
         "standardized_size": [row["width_px"], row["height_px"]],
         "processing_method": row["processing_method"],
     }
-    rest = {name: value for name, value in photo.items() if name not in head}
-    duplicates = rest.pop("duplicates", None)
-    done = head | uris | rest | {"processing_metadata": processing}
-    return done | ({"duplicates": duplicates} if duplicates else {})
 
 
 def with_features(

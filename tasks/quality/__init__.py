@@ -19,15 +19,16 @@ from conf.quality import (
 )
 from conf.runtime import Runtime
 from storage.images import ImageFeatures
+from storage.photos import write_rows
 from storage.prompts import open_prompts
 from storage.quality import (
     CHANNELS,
     CLIPPED,
     LEVELS,
+    SCORES,
     quality_schema,
     rows_by_content,
     score_schema,
-    write_rows,
     write_thumbnails,
 )
 from storage.store import Artifact, ArtifactStore
@@ -37,13 +38,14 @@ from tasks.compute.quality import technical
 from tasks.compute.quality.brisque import brisque_quality, brisque_scores
 from tasks.compute.quality.clip_iqa import antonym_scores
 from tasks.compute.quality.natural import LEAST_SIDE_PX, natural_features
-from tasks.dataset import Contents, open_contents
+from tasks.dataset import Contents, open_part
 from tasks.lanes import run_lanes, spans
 from tasks.progress import advance
 from tasks.quality.weights import load_brisque
 
 Row = dict[str, Any]
 FLAT = "flat: the image has no contrast to measure"
+NOT_FINITE = "not finite: the model gave NaN or infinity"
 CLIPPED_ALL = "clipped: no place of the photo is flat, lit and unclipped"
 SMALL = f"too small: natural scene statistics need {LEAST_SIDE_PX} pixels a side"
 
@@ -53,9 +55,7 @@ def measure_part(
     recipe: QualityRecipe, dataset: Artifact, *, part: str, source: SourceSpec, runtime: Runtime
 ) -> int:
     """Seal sharpness, exposure, noise and natural scene statistics of the contents of `part`."""
-    check_not_stopped()
-    contents = open_contents(dataset, source, runtime)
-    draft = ArtifactStore(runtime.store).open_draft(recipe.key(content=contents.ledger.content))
+    contents, draft = open_part(recipe, dataset, source, runtime)
     wanted = draft.rows_of(part)
 
     def measure(image: Image.Image) -> tuple[Row, bytes]:
@@ -64,7 +64,7 @@ def measure_part(
     found = _in_lanes(measure, contents, wanted, runtime, str(draft.key))
     with draft.write_part(part) as writer:
         rows = [{"content_sha256": c, **row} for c, (row, _) in zip(wanted, found, strict=True)]
-        write_rows(writer, rows, quality_schema())
+        write_rows(writer, rows, quality_schema(), SCORES)
         write_thumbnails(writer, wanted, [jpeg for _, jpeg in found])
     return len(wanted)
 
@@ -96,9 +96,10 @@ def measure_image(rgb: "np.ndarray[Any, np.dtype[np.uint8]]", recipe: QualityRec
     """Return the columns of one image, (height, width, 3) from 0 to 255; null is None."""
     grey = technical.preview(rgb, recipe.preview_px)
     sharp, sigma = technical.sharpness(grey), technical.noise_sigma(grey)
-    natural = natural_features(rgb) if min(rgb.shape[:2]) >= LEAST_SIDE_PX else None
-    reason = SMALL if min(rgb.shape[:2]) < LEAST_SIDE_PX else FLAT
+    is_small = min(rgb.shape[:2]) < LEAST_SIDE_PX
+    natural = None if is_small else natural_features(rgb)
     flat = sharp.log10_energy != sharp.log10_energy
+    reason = SMALL if is_small and not flat else FLAT
     row = {
         "sharpness": None if flat else sharp.score,
         "log10_energy": sharp.log10_energy,
@@ -124,14 +125,12 @@ def measure_noise(
     recipe: NoiseRecipe, dataset: Artifact, *, part: str, source: SourceSpec, runtime: Runtime
 ) -> int:
     """Seal the noise of the originals of `part`, each at its own resolution."""
-    check_not_stopped()
-    contents = open_contents(dataset, source, runtime)
-    draft = ArtifactStore(runtime.store).open_draft(recipe.key(content=contents.ledger.content))
+    contents, draft = open_part(recipe, dataset, source, runtime)
     wanted = draft.rows_of(part)
     found = _in_lanes(_noise_row, contents, wanted, runtime, str(draft.key))
     with draft.write_part(part) as writer:
         rows = [{"content_sha256": c, **row} for c, row in zip(wanted, found, strict=True)]
-        write_rows(writer, rows, score_schema("sigma"))
+        write_rows(writer, rows, score_schema("sigma"), SCORES)
     return len(wanted)
 
 
@@ -190,7 +189,7 @@ def score_brisque(
         for content, score, good in zip(wanted, raw, brisque_quality(raw), strict=True)
     ]
     with draft.write_part(part) as writer:
-        write_rows(writer, rows, score_schema("brisque", "brisque_raw"))
+        write_rows(writer, rows, score_schema("brisque", "brisque_raw"), SCORES)
     return len(wanted)
 
 
@@ -219,7 +218,7 @@ def score_clip_iqa(
         for content, score in zip(wanted, scores, strict=True)
     ]
     with draft.write_part(part) as writer:
-        write_rows(writer, rows, score_schema("clip_iqa", "clip_iqa_raw"))
+        write_rows(writer, rows, score_schema("clip_iqa", "clip_iqa_raw"), SCORES)
     return len(wanted)
 
 
@@ -236,17 +235,16 @@ def score_clip_iqa_piq(
     """Seal CLIP-IQA by piq's model: on the seed's bicubic resize, and on the image as it is."""
     from tasks.quality.piq_clip_iqa import load_clip_iqa, score_image
 
-    check_not_stopped()
-    contents = open_contents(dataset, source, runtime)
-    draft = ArtifactStore(runtime.store).open_draft(recipe.key(content=contents.ledger.content))
+    contents, draft = open_part(recipe, dataset, source, runtime)
     wanted = draft.rows_of(part)
     model = load_clip_iqa(recipe, weights, runtime)
     rows = []
     for content in wanted:
-        image = contents.image(content)
-        resized, native = score_image(model, image, recipe.size_px)
-        rows.append({"content_sha256": content, "clip_iqa": resized, "clip_iqa_raw": native})
+        resized, native = score_image(model, contents.image(content), recipe.size_px)
+        scores = {"clip_iqa": resized, "clip_iqa_raw": native}
+        told = {"reason": NOT_FINITE} if resized is None else {}
+        rows.append({"content_sha256": content, **scores, **told})
         advance(str(draft.key), 1)
     with draft.write_part(part) as writer:
-        write_rows(writer, rows, score_schema("clip_iqa", "clip_iqa_raw"))
+        write_rows(writer, rows, score_schema("clip_iqa", "clip_iqa_raw"), SCORES)
     return len(wanted)

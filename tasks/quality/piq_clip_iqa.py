@@ -1,6 +1,8 @@
 """piq's CLIP-IQA from files on this machine: its own arithmetic, nothing downloaded."""
 
+import warnings
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from conf.quality import PiqClipIqaRecipe
 from conf.runtime import Runtime
 from tasks.quality.weights import check_sha256, find_clip_iqa
 
+STRIDE_PX, NATIVE_PX = 32, 2048 * 2048
+"""What RN50 makes one cell of; as many pixels as the largest standard image can have."""
+
 
 def load_clip_iqa(recipe: PiqClipIqaRecipe, given: Path | None, runtime: Runtime) -> Any:
     """Return piq's model by the weights that `recipe` names; raises WeightsMissing.
@@ -20,15 +25,18 @@ def load_clip_iqa(recipe: PiqClipIqaRecipe, given: Path | None, runtime: Runtime
     folder = find_clip_iqa(given, runtime)
     check_sha256(folder / "RN50.pt", recipe.weights_sha256, runtime)
     check_sha256(folder / "clipiqa_tokens.pt", recipe.tokens_sha256, runtime)
-    return _load(folder)
+    return _load(folder, recipe.weights_sha256, recipe.tokens_sha256)
 
 
 @lru_cache(maxsize=1)
-def _load(folder: Path) -> Any:
+def _load(folder: Path, *sha256s: str) -> Any:
+    """Return the model of the files that are in `folder` now; others have other `sha256s`."""
     import torch
 
     load_archive: Any = torch.jit.load
-    archive = load_archive(folder / "RN50.pt", map_location="cpu")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", FutureWarning)
+        archive = load_archive(folder / "RN50.pt", map_location="cpu")  # there is no other format
     tokens = torch.load(folder / "clipiqa_tokens.pt", map_location="cpu", weights_only=True)
     return clip_iqa_of(archive.state_dict(), tokens)
 
@@ -55,15 +63,21 @@ def clip_iqa_of(weights: dict[str, Any], tokens: Any) -> Any:
     return model
 
 
-def score_image(model: Any, image: Image.Image, size_px: int) -> tuple[float, float]:
-    """Return CLIP-IQA in [0, 1]: of the image resized to `size_px` squared, and as it is."""
+def score_image(model: Any, image: Image.Image, size_px: int) -> tuple[float | None, float | None]:
+    """Return CLIP-IQA in [0, 1]: of the image resized to `size_px` squared, and as it is.
+
+    None where it is not finite; as it is, also for images that RN50 has no cell for, and for those
+    beyond NATIVE_PX, which would take gigabytes.
+    """
     resized = image.resize((size_px, size_px), Image.Resampling.BICUBIC)
-    return _score(model, resized), _score(model, image)
+    fits = min(image.size) >= STRIDE_PX and image.width * image.height <= NATIVE_PX
+    return _score(model, resized), _score(model, image) if fits else None
 
 
-def _score(model: Any, image: Image.Image) -> float:
+def _score(model: Any, image: Image.Image) -> float | None:
     import torch
 
     pixels = torch.from_numpy(np.array(image).transpose(2, 0, 1)[None]).float() / 255
     with torch.inference_mode():
-        return float(model(pixels)[0, 0])
+        score = float(model(pixels)[0, 0])
+    return score if isfinite(score) else None

@@ -76,11 +76,12 @@ def load_brisque(recipe: BrisqueRecipe, given: Path | None, runtime: Runtime) ->
     """Return the regression that `recipe` names."""
     path = find_brisque(recipe.backend, given, runtime)
     check_sha256(path, recipe.weights_sha256, runtime)
-    return _load(path, recipe.backend)
+    return _load(path, recipe.weights_sha256, recipe.backend)
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, backend: BrisqueBackend) -> Regression:
+def _load(path: Path, sha256: str, backend: BrisqueBackend) -> Regression:
+    """Return the regression of the file that is at `path` now; another has another `sha256`."""
     return _load_svm770(path) if backend == "svm770" else _load_piq(path)
 
 

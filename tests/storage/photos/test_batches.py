@@ -60,6 +60,10 @@ def test_plain_gives_numbers() -> None:
         ("{", r"is not JSON"),
         ('{"batch_id": "a", "artifacts": [NaN]}', r"NaN is no JSON number"),
         ('{"batch_id": "a", "batch_id": "b", "artifacts": []}', r"names a field twice"),
+        (
+            '{"batch_id": "a", "mine": ' + "9" * 5000 + ', "artifacts": []}',
+            r"is not JSON: .*digits",
+        ),
         ('{"batch_id": "../a", "artifacts": []}', r"batch_id: String should match"),
         ('{"batch_id": "a"}', r"artifacts: Field required"),
         (

@@ -21,14 +21,20 @@ def random_clip() -> tuple[Any, Any]:
     import torch
     from piq.feature_extractors.clip import CLIP
 
-    torch.manual_seed(0)
-    model = CLIP(1024, 224, (3, 4, 6, 3), 64, None, 77, 49408, 512, 8, 2).eval()
+    torch.manual_seed(0)  # the image side is RN50's, the text side a small one
+    model = CLIP(1024, 224, (3, 4, 6, 3), 64, None, 77, 256, 64, 1, 2).eval()
     tokens = torch.zeros(2, 77, dtype=torch.long)
-    tokens[:, :4] = torch.tensor([[49406, 1000, 269, 49407], [49406, 2000, 269, 49407]])
+    tokens[:, :4] = torch.tensor([[254, 100, 26, 255], [254, 200, 26, 255]])
     return model, tokens
 
 
-def test_our_loading_of_piq_scores_as_piq_does(random_clip: tuple[Any, Any]) -> None:
+@pytest.fixture(scope="module")
+def ours(random_clip: tuple[Any, Any]) -> Any:
+    """Return our loading of the random weights."""
+    return clip_iqa_of(dict(random_clip[0].state_dict()), random_clip[1])
+
+
+def test_our_loading_of_piq_scores_as_piq_does(random_clip: tuple[Any, Any], ours: Any) -> None:
     import piq
     import torch
     from piq.feature_extractors.clip import build_model
@@ -40,15 +46,30 @@ def test_our_loading_of_piq_scores_as_piq_does(random_clip: tuple[Any, Any]) -> 
         patch("piq.clip_iqa.download_tensor", return_value=tokens),
     ):
         theirs = piq.CLIPIQA()
-    weights = dict(model.state_dict())
-    ours = clip_iqa_of(weights, tokens)
     pixels = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
     resized, native = score_image(ours, image, 64)
     batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).float() / 255
     assert native == pytest.approx(float(theirs(batch)), rel=1e-6)
+    alike = image.resize((64, 64), Image.Resampling.BICUBIC)
+    assert (resized, native) == (score_image(ours, alike, 64)[1], native)
+    assert resized is not None
     assert 0 < resized < 1
     assert resized != native
+
+
+@pytest.mark.parametrize("size", [(3000, 4), (1, 1), (2049, 2048)])
+def test_an_image_too_small_or_too_large_as_it_is_has_the_score_of_the_resize_alone(
+    ours: Any, size: tuple[int, int]
+) -> None:
+    resized, native = score_image(ours, Image.new("RGB", size, (10, 200, 30)), 64)
+    assert native is None
+    assert resized is not None
+
+
+def test_what_is_not_finite_is_no_score(ours: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ours, "logit_scale", ours.logit_scale * float("nan"))
+    assert score_image(ours, Image.new("RGB", (64, 64)), 64) == (None, None)
 
 
 def test_the_share_of_the_good_text_rises_with_its_cosine() -> None:

@@ -68,8 +68,11 @@ def piq_score() -> Iterator[Any]:
         with patch.object(module, "rgb2yiq", planes if planar else to_yiq):
             return float(piq.brisque(pixels, data_range=1.0, reduction="none"))
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on images this small, handing work to threads is what takes longest
     with patch.object(module, "load_url", weights):
         yield score
+    torch.set_num_threads(threads)
 
 
 def score(rgb: Pixels, model: Regression | None = None) -> float:

@@ -14,43 +14,25 @@ import pytest
 
 # Processes are forked from a fresh parent: the one that runs the tests has threads.
 PARENT = """
-import hashlib, inspect, json, os, signal, sys
+import hashlib, json, os, signal, sys
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
-from prefect.utilities.annotations import quote
 
+from benchmarks._making import PlainRun
 from conf.models import ModelSpec
 from conf.photos import Preset
 from conf.prompts import PromptSet
 from conf.runtime import Runtime
 from conf.sources.folder import Source
 from flows.photos import make_photos
-from flows.run import Run
 from storage.atomic import is_temporary
-from storage.publishing import driving, seal
 from storage.steps import observed_by
 
 home = Path(sys.argv[1])
 words = PromptSet(templates=("a {}",), vocabulary=("sea", "city", "sky"))
-options = {n for n, p in inspect.signature(Run.make).parameters.items() if p.kind == p.KEYWORD_ONLY}
-
-
-class Plain(Run):
-    def look(self, task, *given, **named):
-        return task.fn(*given, runtime=self.runtime, **named)
-
-    def make(self, name, making, part_task, *inputs, **given):
-        places = {n: v for n, v in given.items() if n not in options}
-        places = {n: v.unquote() if isinstance(v, quote) else v for n, v in places.items()}
-        with driving(self.store, making, part_rows=self.runtime.part_rows) as draft:
-            for part in draft.pending() if draft else ():
-                part_task.fn(
-                    making.recipe, *inputs, part=part, runtime=self.runtime, **places
-                )
-            return seal(self.store, making.key, made=given.get("made"))
 
 
 def run(case):
@@ -63,7 +45,7 @@ def run(case):
         prompts=words, max_side_px=64, top=2, out=place / "out",
     )
     with patch("flows.photos.announce"):
-        make_photos(Plain("photos", runtime), preset)
+        make_photos(PlainRun("photos", runtime), preset)
 
 
 def exports(case):
@@ -90,8 +72,8 @@ def killed_at(case, moment):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-for number in range(4):
-    pixels = np.random.default_rng(number).integers(0, 256, (80 + number, 120, 3), np.uint8)
+for number in range(3):
+    pixels = np.random.default_rng(number).integers(0, 256, (40 + number, 60, 3), np.uint8)
     path = home / "photos" / f"{number}.jpg"
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(pixels).save(path, quality=90)
@@ -125,7 +107,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
     home = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
         [sys.executable, "-c", PARENT, str(home)],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -133,7 +115,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_the_undisturbed_run_exports_json_table_page_and_jpegs(told: Any) -> None:
     suffixes = [name.partition(".")[2] for name in told["files"]]
-    assert suffixes.count("jpg") == 8
+    assert suffixes.count("jpg") == 6
     assert {"json", "parquet", "html", "preprocess.json"} <= set(suffixes)
 
 
