@@ -10,10 +10,10 @@ import flows
 from conf.demo import Preset
 from conf.errors import RecipeError, did_you_mean
 from conf.runtime import Runtime
-from flows.run import Run
+from flows.run import Run, run_name
 
 
-@flow(name="demo")
+@flow(name="demo", flow_run_name=run_name("demo"))
 def demo(preset: Preset, runtime: Runtime | None = None) -> Run:
     """Run the demo step of every capability, one after the other."""
     run = Run("demo", runtime or Runtime())

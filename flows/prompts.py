@@ -5,13 +5,13 @@ from prefect import flow
 from conf.models import ModelSpec
 from conf.prompts import Preset, PromptRecipe, PromptSet
 from conf.runtime import Runtime
-from flows.run import Run
+from flows.run import Run, run_name
 from storage.drafts import Making
 from storage.store import Artifact
 from tasks.prompts import encode_prompts
 
 
-@flow(name="prompts")
+@flow(name="prompts", flow_run_name=run_name("prompts"))
 def prompt_features(preset: Preset, runtime: Runtime | None = None) -> Run:
     """Encode every prompt set of `preset`; a changed one leaves the others alone."""
     run = Run("prompts", runtime or Runtime())

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from prefect import Task
-from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
@@ -19,6 +18,7 @@ from prefect.task_runners import TaskRunner
 from conf.keys import Frozen
 from conf.models import ModelSpec
 from conf.runtime import Runtime
+from flows.observing import leave_table, watched
 from flows.parts import explain, make_all, submitter, wait_for
 from flows.runners import started, stays_here
 from storage.drafts import Draft, Making
@@ -87,6 +87,12 @@ def named_for(preset: str) -> Iterator[None]:
         _PRESET.reset(token)
 
 
+def run_name(flow: str) -> Callable[[], str]:
+    """Return what names the runs of `flow` on Prefect's page: by the preset that is run, or by the
+    flow."""
+    return lambda: _PRESET.get() or flow
+
+
 @dataclass
 class Run:
     """The artifacts that a flow has made so far."""
@@ -141,6 +147,20 @@ class Run:
         """
         if planner := PLANNER.get():
             return planner.foresee(self, name, making, changed)
+        with self._telling(name, making):
+            return self._made(name, making, part_task, inputs, check, made, note, places)
+
+    def _made(
+        self,
+        name: str,
+        making: Making,
+        part_task: Task[..., Any],
+        inputs: tuple[Any, ...],
+        check: Task[..., Any] | None,
+        made: Mapping[str, Any] | None,
+        note: str,
+        places: Mapping[str, Any],
+    ) -> Artifact:
         began = time.perf_counter()
         rows_made = 0
         with driving(
@@ -164,6 +184,25 @@ class Run:
         self.made.append(Made(name, artifact, state.name or "", rows_made, seconds, note))
         return artifact
 
+    @contextmanager
+    def _telling(self, name: str, making: Making) -> Iterator[None]:
+        """Leave Prefect a table that ends with what failed, where the making of `name` does."""
+        began = time.perf_counter()
+        try:
+            yield
+        except Exception as problem:
+            failed = {
+                "artifact": name,
+                "state": "Failed",
+                "rows": len(making.rows),
+                "seconds": round(time.perf_counter() - began, 2),
+                "note": str(problem),
+                "key": str(making.key),
+            }
+            rows = [*map(_table_row, self.made), _empty_row() | failed]
+            leave_table(self.name, self.runtime.store, rows)
+            raise
+
     def _make_parts(
         self,
         name: str,
@@ -186,7 +225,9 @@ class Run:
         ):
             begin = self._submitter(part_task, making, inputs, places)
             window, count = 2 * self.runtime.workers, self._counter(draft, places)
-            failed = make_all(pending, lambda part: begin(part=part), window, count)
+            parts = len(draft.part_rows)
+            with watched(self.name, name, parts, parts - len(pending), count) as sealed:
+                failed = make_all(pending, lambda part: begin(part=part), window, sealed)
         if failed or (stop_requested.is_set() and draft.pending()):
             raise explain(name, draft, failed)
         return rows
@@ -249,12 +290,7 @@ class Run:
             return self
         self._runs.end(self._record, [_recorded(made) for made in self.made])
         self._held.close()
-        if FlowRunContext.get():
-            create_table_artifact(
-                key=f"run-{self.name.replace('_', '-')}",
-                table=[_table_row(made) for made in self.made],
-                description=f"Artifacts of `{self.name}`, in {self.runtime.store}",
-            )
+        leave_table(self.name, self.runtime.store, [_table_row(made) for made in self.made])
         return self
 
 
@@ -298,7 +334,14 @@ def _table_row(made: Made) -> dict[str, Any]:
         "state": made.state,
         "rows": made.artifact.rows,
         "rows made": made.rows_made,
+        "rows/s": round(made.rows_made / made.seconds, 1) if made.rows_made else None,
         "seconds": round(made.seconds, 2),
         "note": made.note,
         "key": made.artifact.key,
     }
+
+
+def _empty_row() -> dict[str, Any]:
+    return dict.fromkeys(
+        ("artifact", "state", "rows", "rows made", "rows/s", "seconds", "note", "key")
+    )

@@ -21,7 +21,7 @@ from conf.tokens import (
     TextsSource,
     Values,
 )
-from flows.run import Run, Table
+from flows.run import Run, Table, run_name
 from storage.drafts import Making
 from storage.hashes import Hashes
 from storage.store import Artifact
@@ -39,7 +39,7 @@ from tasks.tokens.report import star_rows
 from tasks.tokens.tokenizers import tokenizer_file
 
 
-@flow(name="tokens")
+@flow(name="tokens", flow_run_name=run_name("tokens"))
 def token_index(preset: Preset, runtime: Runtime | None = None) -> Run:
     """Index activations: of files, or made here of texts."""
     run = Run("tokens", runtime or Runtime())

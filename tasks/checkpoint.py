@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
+from prefect.runtime import task_run
 from prefect.serializers import JSONSerializer
 
 from conf.errors import FeaturemillError, Stopped
@@ -68,6 +69,7 @@ def part_task(function: Callable[P, R]) -> Task[P, R]:
         return function(*args, **kwargs)
 
     decorate = task(
+        task_run_name=_name_of(function.__name__),
         retries=RETRIES,
         retry_delay_seconds=[1, 5, 15],
         retry_condition_fn=_may_pass,
@@ -81,6 +83,16 @@ def _check_store(runtime: object) -> None:
     """Raise StoreError when a worker does not see the store of the run that sent it a part."""
     if isinstance(runtime, Runtime) and runtime.store_uuid:
         ArtifactStore(runtime.store, create=False).check_is(runtime.store_uuid)
+
+
+def _name_of(step: str) -> Callable[[], str]:
+    """Return what names a task run on Prefect's page: the step, and the artifact and its part."""
+
+    def name() -> str:
+        part = task_run.parameters.get("part")
+        return f"{step} {part}" if isinstance(part, str) else step
+
+    return name
 
 
 def _may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -124,7 +136,12 @@ def record_of(artifact: Artifact) -> bytes:
     return ResultRecord(result=artifact, metadata=metadata).serialize()
 
 
-@task(cache_policy=StoreRemembers(), persist_result=True, result_serializer=JSONSerializer())
+@task(
+    task_run_name="seal {recipe.kind}",
+    cache_policy=StoreRemembers(),
+    persist_result=True,
+    result_serializer=JSONSerializer(),
+)
 def seal(
     recipe: Recipe,
     inputs: Mapping[str, ArtifactKey],
