@@ -193,6 +193,7 @@ def view_of(
         facts=facts(summary),
         names=names,
         groups=grouped.labels,
+        classes=grouped.columns["class"],
         order=grouped.order,
         directed=grouped.directed,
         losses={name: losses.matrix(name) for name in losses.components},

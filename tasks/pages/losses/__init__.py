@@ -1,5 +1,6 @@
 """The page of a loss matrix: the heatmap in the order of its groups, and what the groups mean."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,19 @@ from tasks.pages.shell import element, page, picture, table, text
 
 MOST_SHOWN = 200
 """Images in the heatmap; of more, so many evenly taken along the order."""
+OUTLINES_PX = 1280
+"""Side of the canvas of the groups' outlines: two pixels of a screen's."""
+MOST_CLASSES = 20
+"""Classes with a colour, the most frequent; the others share the last."""
+OTHERS = "others"
 _STYLE = """
 .stage { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
-canvas { width: min(40rem, 100%); aspect-ratio: 1; image-rendering: pixelated;
-  border: 1px solid var(--line); touch-action: none; cursor: crosshair; }
+.map { position: relative; width: min(40rem, 100%); }
+.map canvas { display: block; width: 100%; image-rendering: pixelated; }
+#heatmap { aspect-ratio: 1; touch-action: none; cursor: crosshair; }
+#outlines { position: absolute; inset: 0; aspect-ratio: 1; pointer-events: none; }
+#classes { height: .8rem; margin-top: .3rem; }
+#keys { display: flex; flex-wrap: wrap; gap: .2rem .9rem; margin-top: .4rem; font-size: .9rem; }
 #told { min-width: 16rem; overflow-wrap: anywhere; flex: 1; }
 #told dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; }
 #told dd { margin: 0; font-variant-numeric: tabular-nums; }
@@ -52,6 +62,8 @@ class LossView:
     names: Sequence[str]
     groups: NDArray[np.int64]
     """-1: in no group."""
+    classes: Sequence[str | None]
+    """What each image is of; None: not known."""
     order: NDArray[np.int64]
     """Places of the images along the heatmap."""
     directed: NDArray[np.float32]
@@ -101,7 +113,10 @@ def _stage(count: int) -> str:
     )
     hint = "Point at a cell, or focus the map and use the arrow keys."
     told = element("div", element("p", hint, class_="soft"), id="told", aria_live="polite")
-    return element("div", canvas + told, class_="stage")
+    outlines = element("canvas", "", id="outlines", width=OUTLINES_PX, height=OUTLINES_PX)
+    strip = element("canvas", "", id="classes", width=count, height=1)
+    drawn = element("div", canvas + outlines + strip + element("div", "", id="keys"), class_="map")
+    return element("div", drawn + told, class_="stage")
 
 
 def _medoid(view: MedoidView) -> str:
@@ -120,11 +135,15 @@ def _medoid(view: MedoidView) -> str:
 def _blocks(view: LossView, shown: NDArray[np.int64]) -> str:
     count = int(view.groups.max(initial=-1)) + 1
     colours = class_colours(max(count, 1))
+    kinds = _kinds(view.classes)
     content: dict[str, Any] = {
         "names": [view.names[place] for place in shown],
         "groups": view.groups[shown].tolist(),
         "colours": [colours[group % len(colours)] for group in range(count)],
         "components": list(view.losses),
+        "classes": [view.classes[place] for place in shown],
+        "kinds": kinds,
+        "kind_colours": list(class_colours(max(len(kinds), 1)))[: len(kinds)],
     }
     square = np.ix_(shown, shown)
     blocks = [json_block("loss-data", content), array_block("directed", view.directed[square])]
@@ -133,3 +152,10 @@ def _blocks(view: LossView, shown: NDArray[np.int64]) -> str:
         for place, losses in enumerate(view.losses.values())
     ]
     return "\n".join(blocks)
+
+
+def _kinds(classes: Sequence[str | None]) -> list[str]:
+    """Return the classes that have a colour, the most frequent first."""
+    counted = Counter(name for name in classes if name is not None)
+    names = sorted(counted, key=lambda name: (-counted[name], name))
+    return names if len(names) <= MOST_CLASSES else [*names[: MOST_CLASSES - 1], OTHERS]

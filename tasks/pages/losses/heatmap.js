@@ -30,6 +30,47 @@ const draw = () => {
   context.putImageData(pixels, 0, 0);
 };
 
+// The square of each group, white within black, so that it is seen on every colour.
+const outline = () => {
+  const layer = document.getElementById("outlines");
+  const context = layer.getContext("2d");
+  const cell = layer.width / count;
+  for (let first = 0; first < count; ) {
+    let last = first + 1;
+    while (last < count && data.groups[last] === data.groups[first]) last += 1;
+    if (data.groups[first] >= 0) {
+      const at = first * cell;
+      const side = (last - first) * cell;
+      [["#000", 6], ["#fff", 3]].forEach(([ink, width]) => {
+        context.strokeStyle = ink;
+        context.lineWidth = width;
+        context.strokeRect(at + 3, at + 3, Math.max(side - 6, 1), Math.max(side - 6, 1));
+      });
+    }
+    first = last;
+  }
+};
+
+// A strip under the heatmap: the class of each image, where one is known.
+const classify = () => {
+  if (!data.kinds.length) return;
+  const context = document.getElementById("classes").getContext("2d");
+  const named = (name) => (data.kinds.includes(name) ? data.kinds.indexOf(name) : data.kinds.length - 1);
+  data.classes.forEach((name, place) => {
+    if (name === null) return;
+    context.fillStyle = data.kind_colours[named(name)];
+    context.fillRect(place, 0, 1, 1);
+  });
+  data.kinds.forEach((name, place) => {
+    const entry = document.createElement("span");
+    const key = document.createElement("span");
+    key.className = "key";
+    key.style.background = data.kind_colours[place];
+    entry.append(key, name);
+    document.getElementById("keys").append(entry);
+  });
+};
+
 const line = (list, name, value) => {
   const term = document.createElement("dt");
   const text = document.createElement("dd");
@@ -38,6 +79,7 @@ const line = (list, name, value) => {
   list.append(term, text);
 };
 const digits = (value) => value.toPrecision(4);
+const kind = (place) => (data.classes[place] === null ? "" : `, ${data.classes[place]}`);
 const group = (place) => (data.groups[place] < 0 ? "in no group" : `group ${data.groups[place]}`);
 
 let row = 0;
@@ -45,8 +87,8 @@ let column = 0;
 const tell = () => {
   const list = document.createElement("dl");
   const cell = row * count + column;
-  line(list, "head of", `${data.names[row]} (${group(row)})`);
-  line(list, "detections of", `${data.names[column]} (${group(column)})`);
+  line(list, "head of", `${data.names[row]} (${group(row)}${kind(row)})`);
+  line(list, "detections of", `${data.names[column]} (${group(column)}${kind(column)})`);
   line(list, "distance", digits(directed[cell]));
   line(list, "the other way", digits(directed[column * count + row]));
   data.components.forEach((name, place) => line(list, `${name} loss`, digits(losses[place][cell])));
@@ -69,3 +111,5 @@ canvas.addEventListener("keydown", (event) => {
   tell();
 });
 draw();
+outline();
+classify();

@@ -32,6 +32,7 @@ def view(count: int = 4) -> LossView:
         facts=["Asymmetry 0.2", HOSTILE],
         names=names,
         groups=np.array([0, 1] * (count // 2)),
+        classes=[None, "platelet", HOSTILE, "platelet"][:count] + [None] * (count - 4),
         order=np.arange(count)[::-1],
         directed=box + cls,
         losses={"box": box, "cls": cls},
@@ -105,7 +106,7 @@ def test_a_cell_under_the_pointer_tells_both_images_and_every_loss(browser: Any)
     shown = view()
     point(browser, 0, 2)  # the order is turned round: row 3, column 1
     names = told(browser)
-    assert names[:2] == ["scene3.png (group 1)", "scene1.png (group 1)"]
+    assert names[:2] == ["scene3.png (group 1, platelet)", "scene1.png (group 1, platelet)"]
     values = [float(value) for value in names[2:]]
     wanted = [shown.directed[3, 1], shown.directed[1, 3]]
     wanted += [losses[3, 1] for losses in shown.losses.values()]
@@ -119,7 +120,10 @@ def test_arrow_keys_move_the_cell(browser: Any) -> None:
 
     point(browser, 1, 1)
     browser.find_element(By.ID, "heatmap").send_keys(Keys.ARROW_DOWN)
-    assert told(browser)[:2] == ["scene1.png (group 1)", "scene2.png (group 0)"]
+    assert told(browser)[:2] == [
+        "scene1.png (group 1, platelet)",
+        f"scene2.png (group 0, {HOSTILE})",
+    ]
 
 
 @pytest.mark.browser
@@ -132,6 +136,34 @@ def test_cells_have_colours_by_their_values(browser: Any) -> None:
     light = np.array(pixels, float).reshape(16, 4)[:, :3].sum(axis=1)
     assert np.argmax(light) == np.argmax(shown)
     assert np.argmin(light) == np.argmin(shown)
+
+
+@pytest.mark.browser
+def test_groups_are_outlined_along_the_diagonal_alone(browser: Any) -> None:
+    """Groups 1, 0, 1, 0 in the order that is shown: four squares of one image each."""
+    inked = browser.execute_script(
+        "const c = document.getElementById('outlines'), side = c.width / 4, found = [];"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "for (let row = 0; row < 4; row++) for (let column = 0; column < 4; column++) {"
+        "  const x = column * side + side / 2, y = row * side + 4;"
+        "  found.push(d[4 * (y * c.width + x) + 3] > 0); } return found"
+    )
+    np.testing.assert_array_equal(np.reshape(inked, (4, 4)), np.eye(4, dtype=bool))
+
+
+@pytest.mark.browser
+def test_images_of_a_known_class_have_its_colour_and_a_key(browser: Any) -> None:
+    strip, keys = browser.execute_script(
+        "return [[...document.getElementById('classes').getContext('2d')"
+        ".getImageData(0, 0, 4, 1).data], [...document.querySelectorAll('#keys > span')]"
+        ".map(k => [k.textContent, getComputedStyle(k.firstChild).backgroundColor])]"
+    )
+    pixels = np.reshape(strip, (4, 4))  # turned round: platelet, hostile, platelet, not known
+    assert dict(keys).keys() == {"platelet", HOSTILE}
+    told = "rgb({}, {}, {})".format
+    assert told(*pixels[0, :3]) == told(*pixels[2, :3]) == dict(keys)["platelet"]
+    assert told(*pixels[1, :3]) == dict(keys)[HOSTILE]
+    assert pixels[3, 3] == 0
 
 
 @pytest.mark.browser
