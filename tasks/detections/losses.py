@@ -37,6 +37,7 @@ class ImageLosses:
             head.mask_coefficients,
             head.proto,
             head.semantic,
+            *raw.decoded(image),
         )
         columns = target_arrays(self._rules, [targets], self._classes)
         losses = np.zeros((len(self._criterion.components), 1), np.float32)

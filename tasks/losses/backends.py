@@ -79,26 +79,13 @@ class Sparse:
             head.mask_coefficients,
             head.proto,
             head.semantic,
-            *_decoded(raw, self.rules.reg_max),
+            *raw.decoded(0),
         )
 
     def row(self, raw: Raw) -> Columns:
         """Return the losses of the one image in `raw` against every target set."""
         made = self.rows.row(self.head(raw))
         return Columns(made.losses, made.normalisers, made.positives)
-
-
-def _decoded(raw: Raw, reg_max: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the sides (4, A) in grid cells and the roots of the scores (C, A), bit by bit those
-    that the stock criterion assigns by."""
-    import torch
-
-    sides = raw.branch["boxes"][:1].float().permute(0, 2, 1).contiguous()
-    if reg_max > 1:
-        bins = torch.arange(reg_max, dtype=torch.float, device=sides.device)
-        sides = sides.view(1, -1, 4, reg_max).softmax(3).matmul(bins)
-    roots = raw.branch["scores"][0].float().sigmoid().pow(0.5)
-    return sides[0].T.contiguous().cpu().numpy(), roots.contiguous().cpu().numpy()
 
 
 class Stock:

@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int32
 from tasks.compute.losses.columns import most_candidates
 from tasks.compute.losses.heads import Criterion
 from tasks.compute.losses.kernels.arrays import HeadArrays, Rules, Scratch, TargetArrays
+from tasks.compute.losses.kernels.largest import row_room
 from tasks.compute.losses.kernels.rows import row_losses
 
 
@@ -92,7 +93,8 @@ def scratch_of(rules: Rules, targets: TargetArrays) -> Scratch:
     room = most_candidates(targets)
     most_targets = int(np.diff(targets.starts).max(initial=0))
     anchors = int(rules.level_starts[-1])
-    heap = (3 if rules.mask_aware else 1) * rules.topk
+    searches = (rules.topk, min(3 * rules.topk, anchors)) if rules.mask_aware else (rules.topk,)
+    heap = max(row_room(k, anchors) for k in searches)
     side = rules.size_px // 4
     words = side * -(-side // 64) if rules.mask_aware else 0
     decoded = anchors if rules.mask_aware else 0

@@ -74,6 +74,18 @@ class Raw:
             semantic=_array(self.semantic(image)[0]) if with_semantic else None,
         )
 
+    def decoded(self, image: int) -> tuple[Float32, Float32]:
+        """Return the sides (4, A) in grid cells and the roots of the scores (C, A), bit by bit
+        those that the stock criterion assigns by."""
+        import torch
+
+        sides = self.branch[_BOXES][image : image + 1].float().permute(0, 2, 1).contiguous()
+        if (reg_max := self.module.reg_max) > 1:
+            bins = torch.arange(reg_max, dtype=torch.float, device=sides.device)
+            sides = sides.view(1, -1, 4, reg_max).softmax(3).matmul(bins)
+        roots = self.branch[_SCORES][image].float().sigmoid().pow(0.5)
+        return _array(sides[0].T.contiguous()), _array(roots.contiguous())
+
     def preds(self, image: int) -> dict[str, Any]:
         """Return what the stock criterion takes of one image: a batch of one, as in training."""
         if "one2one" not in self.outputs:

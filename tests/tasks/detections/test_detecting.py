@@ -48,7 +48,6 @@ def test_losses_are_those_of_the_stock_criterion_for_the_image_alone(
     detector = load_detector(recipe.model, scene.runtime, recipe.size_px)
     contents = open_contents(scene.dataset, scene.source, scene.runtime)
     classes = Classes.of(scene.known, detector.names)
-    differing = []
     for row in detections.images.to_dict("records"):
         boxed = detector.letterbox(np.asarray(contents.image(row["content_sha256"])))
         truth = scene.known.of(row["content_sha256"])
@@ -57,13 +56,9 @@ def test_losses_are_those_of_the_stock_criterion_for_the_image_alone(
         assert targets is not None
         assert reason is None
         stock = detector.stock_losses(detector.forward(boxed.pixels[None]), 0, targets)
-        for name in ("box", "cls", "dfl"):
-            assert row[f"{name}_loss"] == pytest.approx(stock[name], rel=1e-4, abs=1e-5)
-        differing.append(abs(row["seg_loss"] / stock["seg"] - 1))
-    # Anchors that fit an object with a weight of 1e-13 count for masks all the same, and which of
-    # such equals are taken is nowhere fixed: with this untrained head that is the third digit.
-    assert sorted(differing)[1] < 1e-4
-    assert max(differing) < 0.05
+        # Which of the anchors that do not align at all count for masks is up to the stock top-k.
+        found = {name: row[f"{name}_loss"] for name in stock}
+        assert found == pytest.approx(stock, rel=1e-4, abs=1e-5)
 
 
 def test_detections_in_the_image_and_in_the_square_are_the_same(detections: Detections) -> None:

@@ -8,17 +8,17 @@ it is a candidate of, chosen or not; weights are normalised by each target's bes
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
 from tasks.compute.losses.kernels.arrays import Array, HeadArrays, Rules, Scratch, TargetArrays
-from tasks.compute.losses.kernels.heap import largest
+from tasks.compute.losses.kernels.compiling import kernel
+from tasks.compute.losses.kernels.largest import largest
 from tasks.compute.losses.kernels.overlap import fit_candidates
 
 NONE = -1
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def best_target(
     scratch: Scratch, targets: TargetArrays, rules: Rules, image: int, anchor: int
 ) -> tuple[int, int]:
@@ -51,7 +51,7 @@ def best_target(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def choose(
     scratch: Scratch,
     targets: TargetArrays,
@@ -71,6 +71,7 @@ def choose(
             first,
             last,
             rules.topk,
+            rules.level_starts[-1],
             scratch.heap_values,
             scratch.heap_places,
         )
@@ -85,7 +86,7 @@ def choose(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def settle(
     scratch: Scratch,
     targets: TargetArrays,
@@ -113,7 +114,7 @@ def settle(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def keep_best(
     scratch: Scratch, targets: int, count: int, anchors: Array, owners: Array, places: Array
 ) -> int:
@@ -140,7 +141,7 @@ def keep_best(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def better(scratch: Scratch, value: float, anchor: int, rival: int, rival_place: int) -> bool:
     """Return whether an anchor aligns more than its rival, or as much and comes before it."""
     other = scratch.aligns[rival_place] if rival_place != NONE else np.float32(0)
@@ -148,7 +149,7 @@ def better(scratch: Scratch, value: float, anchor: int, rival: int, rival_place:
 
 
 @no_type_check
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def weigh(
     scratch: Scratch, targets: int, count: int, owners: Array, places: Array, weights: Array
 ) -> None:
@@ -170,7 +171,7 @@ def weigh(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def assign(
     head: HeadArrays,
     targets: TargetArrays,

@@ -8,13 +8,12 @@ most are, never replace another: only the first k anchors and the candidates nee
 
 from typing import no_type_check
 
-from numba import njit
-
 from tasks.compute.losses.kernels.arrays import Array
+from tasks.compute.losses.kernels.compiling import kernel
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def sift(values: Array, places: Array, hole: int, length: int, value: float, place: int) -> None:
     """Put (value, place) into the heap, from `hole` to a leaf and up again."""
     top = hole
@@ -38,8 +37,8 @@ def sift(values: Array, places: Array, hole: int, length: int, value: float, pla
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
-def largest(
+@kernel()
+def heap_largest(
     metric: Array, anchors: Array, first: int, last: int, k: int, values: Array, places: Array
 ) -> None:
     """Leave in `places` which candidates first:last are among the k largest; -1 is none of them.

@@ -4,16 +4,16 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
 from tasks.compute.losses.kernels.arrays import Array, HeadArrays, Rules, Scratch, TargetArrays
+from tasks.compute.losses.kernels.compiling import kernel
 
 EXPONENT_MAX = 40.0
 """e^-40 is 4e-18: nothing beside a loss."""
 
 
 @no_type_check
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@kernel(fastmath={"contract"})
 def decode_row(
     prototypes: Array, coefficients: Array, anchor: int, row: int, first: int, last: int, out: Array
 ) -> None:
@@ -28,7 +28,7 @@ def decode_row(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def crop_of(low: float, high: float, side: int) -> tuple[int, int]:
     """Return the whole pixels p with low <= p < high, as first and last + 1, inside the side."""
     first = min(max(math.ceil(low), 0), side)
@@ -37,7 +37,7 @@ def crop_of(low: float, high: float, side: int) -> tuple[int, int]:
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def ones(word: int) -> int:
     """Return how many bits of a uint64 are set."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -49,7 +49,7 @@ def ones(word: int) -> int:
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def decode_mask(head: HeadArrays, rules: Rules, anchor: int, scratch: Scratch) -> int:
     """Decode the anchor's mask, cropped to its own box, as bits; return its place."""
     _, rows, columns = head.prototypes.shape
@@ -76,7 +76,7 @@ def decode_mask(head: HeadArrays, rules: Rules, anchor: int, scratch: Scratch) -
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def mask_overlap(
     head: HeadArrays,
     targets: TargetArrays,
@@ -106,7 +106,7 @@ def mask_overlap(
 
 
 @no_type_check
-@njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def inverse_power(z: float) -> float:
     """Return e^-|z| in double precision, 0 beyond EXPONENT_MAX, without a branch or a table.
 
@@ -120,7 +120,7 @@ def inverse_power(z: float) -> float:
 
 
 @no_type_check
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@kernel(fastmath={"contract", "reassoc", "nsz"})
 def softplus_row(logits: Array, count: int) -> float:
     """Return the sum of log(1 + e^x) over the first `count` of at most 512 logits, to 1e-12.
 
@@ -136,7 +136,7 @@ def softplus_row(logits: Array, count: int) -> float:
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def unmatched(logits: Array, out: Array) -> None:
     """Fill `out` with the cross-entropy of logits with 0, rounded as the stock criterion rounds.
 
@@ -157,7 +157,7 @@ def unmatched(logits: Array, out: Array) -> None:
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def unmatched_sum(logits: Array) -> float:
     """Return the cross-entropy of all of a flat float32 array with zeros."""
     block = np.empty(4096, np.float32)
@@ -171,7 +171,7 @@ def unmatched_sum(logits: Array) -> float:
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def mask_loss(
     head: HeadArrays,
     targets: TargetArrays,

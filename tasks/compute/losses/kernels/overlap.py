@@ -3,10 +3,10 @@
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
 from tasks.compute.losses.kernels.arrays import Array, HeadArrays, Rules, Scratch, TargetArrays
-from tasks.compute.losses.kernels.heap import largest
+from tasks.compute.losses.kernels.compiling import kernel
+from tasks.compute.losses.kernels.largest import largest
 from tasks.compute.losses.kernels.masks import mask_overlap
 
 SMALL = np.float32(1e-7)
@@ -14,7 +14,7 @@ V_SCALE = np.float32(4 / np.pi**2)
 
 
 @no_type_check
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@kernel(error_model="numpy", inline="always")
 def complete_iou(
     ax1: float,
     ay1: float,
@@ -47,7 +47,7 @@ def complete_iou(
 
 
 @no_type_check
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def fit_row(
     boxes: Array,
     angles: Array,
@@ -80,7 +80,7 @@ def fit_row(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def align(scratch: Scratch, first: int, last: int, added: float) -> None:
     """Fill the alignment of the candidates first:last: root score times the overlap's sixth
     power."""
@@ -92,7 +92,7 @@ def align(scratch: Scratch, first: int, last: int, added: float) -> None:
 
 
 @no_type_check
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def fit_candidates(
     head: HeadArrays, targets: TargetArrays, rules: Rules, image: int, scratch: Scratch
 ) -> None:
@@ -130,7 +130,7 @@ def fit_candidates(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def mix_masks(
     head: HeadArrays,
     targets: TargetArrays,
@@ -143,8 +143,9 @@ def mix_masks(
     """Replace the box overlap of candidates by its mean with the mask overlap, for the best 3 k."""
     align(scratch, first, last, np.float32(1e-9))
     values, places = scratch.heap_values, scratch.heap_places
-    best = 3 * rules.topk
-    largest(scratch.aligns, scratch.anchors, first, last, best, values, places)
+    anchors = rules.level_starts[-1]
+    best = min(3 * rules.topk, anchors)
+    largest(scratch.aligns, scratch.anchors, first, last, best, anchors, values, places)
     for place in range(first, last):
         scratch.overlaps[place] *= np.float32(0.5)
     for entry in range(best):

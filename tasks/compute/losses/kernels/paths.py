@@ -2,13 +2,12 @@
 
 from typing import no_type_check
 
-from numba import njit
-
 from tasks.compute.losses.kernels.arrays import Array
+from tasks.compute.losses.kernels.compiling import kernel
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def minimax_paths(costs: Array) -> None:
     """Replace costs (N, N) by those of the best directed paths, a path costing its dearest step.
 

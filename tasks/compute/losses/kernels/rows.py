@@ -4,10 +4,10 @@ import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
 
 from tasks.compute.losses.kernels.arrays import Array, HeadArrays, Rules, Scratch, TargetArrays
 from tasks.compute.losses.kernels.assign import assign
+from tasks.compute.losses.kernels.compiling import kernel
 from tasks.compute.losses.kernels.masks import mask_loss
 from tasks.compute.losses.kernels.overlap import complete_iou
 
@@ -16,7 +16,7 @@ BOX, CLS, DFL, SEG, SEM = 0, 1, 2, 3, 4
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def level_of(rules: Rules, anchor: int) -> int:
     """Return the level of the pyramid that `anchor` belongs to."""
     level = 0
@@ -26,7 +26,7 @@ def level_of(rules: Rules, anchor: int) -> int:
 
 
 @no_type_check
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def side_loss(head: HeadArrays, rules: Rules, anchor: int, side: int, target: float) -> float:
     """Return the distribution focal loss of one side, of a target distance in grid cells.
 
@@ -44,7 +44,7 @@ def side_loss(head: HeadArrays, rules: Rules, anchor: int, side: int, target: fl
 
 
 @no_type_check
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def box_losses(
     head: HeadArrays, targets: TargetArrays, rules: Rules, anchor: int, target: int
 ) -> tuple[float, float]:
@@ -79,7 +79,7 @@ def box_losses(
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def semantic_loss(head: HeadArrays, targets: TargetArrays, image: int, hits: Array) -> float:
     """Return half the cross-entropy and half the Dice loss of the semantic logits.
 
@@ -104,7 +104,7 @@ def semantic_loss(head: HeadArrays, targets: TargetArrays, image: int, hits: Arr
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@kernel()
 def segment(
     head: HeadArrays,
     targets: TargetArrays,
@@ -130,7 +130,7 @@ def segment(
 
 
 @no_type_check
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def row_losses(
     head: HeadArrays,
     targets: TargetArrays,
