@@ -110,6 +110,7 @@ class Run:
         self._held = ExitStack()  # freed by `close`, or with this run when its flow has failed
         self._runners: dict[str, TaskRunner[Any]] = {}
         if not PLANNER.get():
+            self.store.check_writable()
             given = self.runtime.model_dump(mode="json")
             recording = self._runs.recording(self.name, *_asked(), given)
             self._record = self._held.enter_context(recording)

@@ -79,6 +79,7 @@ def collect(store: ArtifactStore, *, keep_runs: int, draft_days: float) -> list[
             "the runs."
         )
 
+    store.check_writable()
     with exclusive(Runs(store.path).everyone, refuse):
         found = garbage(store, keep_runs=keep_runs, draft_days=draft_days)
         for one in found:

@@ -9,6 +9,7 @@ it twice.
 """
 
 import json
+import os
 import time
 from contextlib import suppress
 from functools import cached_property
@@ -105,6 +106,19 @@ class ArtifactStore:
                 "at the same path on its own machine. Mount one file system there on both, and "
                 "name its directory with --store or FEATUREMILL_STORE."
             )
+
+    def check_writable(self) -> None:
+        """Raise StoreError, before anything is begun, where nothing can be written."""
+        try:
+            make_directory(self.path / "locks")
+            os.close(os.open(self.path / "locks" / "store", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC))
+        except OSError as problem:
+            raise StoreError(
+                f"Nothing can be written in {self.path}: {problem.strerror}. What is published "
+                "there can be read (`featuremill ls`, `show`, `plan`); to make or remove "
+                "something, make it writable, or name another store with --store or "
+                "FEATUREMILL_STORE."
+            ) from problem
 
     def path_of(self, artifact: Artifact) -> Path:
         """Return the directory of `artifact`; raises StoreError when another store made it."""
