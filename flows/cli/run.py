@@ -48,7 +48,8 @@ def run(given: argparse.Namespace) -> int:
 
 def execute(preset: LoadedPreset, runtime: Runtime, given: argparse.Namespace) -> int:
     """Run `preset`, its plan told before and its result after, as the flags in `given` say."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if given.verbose else "CRITICAL")
+    for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
+        os.environ.setdefault(name, "INFO" if given.verbose else "CRITICAL")
     began = time.perf_counter()
     with first_interrupt_stops(), prefect_server():
         _show_plan(preset, runtime, is_shown=not given.json)
@@ -56,10 +57,13 @@ def execute(preset: LoadedPreset, runtime: Runtime, given: argparse.Namespace) -
         with importlib.import_module("flows.run").named_for(preset.name):
             made = flow(preset.settings, runtime)
     seconds = time.perf_counter() - began
+    report = importlib.import_module("flows.report").write_report(made, seconds)
     if given.json:
-        print_json(as_json(made, seconds))
+        print_json(as_json(made, seconds) | {"report": str(report) if report else None})
     else:
         print_report(made, seconds)
+        if report:
+            print(f"All of it on one page: {report}")
     return DONE
 
 

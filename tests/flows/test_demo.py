@@ -20,6 +20,7 @@ out = io.StringIO()
 with contextlib.redirect_stdout(out):
     code = main(["run", "demo", "--json", "--store", sys.argv[1], "--set", 'steps=["labels"]'])
 heavy = {"torch", "torchvision", "timm", "open_clip", "transformers", "ultralytics", "umap"}
+heavy |= {"cv2", "numba", "plotly", "sklearn", "skimage"}
 told = {"code": code, "run": json.loads(out.getvalue()), "heavy": sorted(heavy & set(sys.modules))}
 print(json.dumps(told))
 """
@@ -46,6 +47,12 @@ def test_the_second_run_is_cached_throughout_and_imports_no_model_library(tmp_pa
     assert labels["scikit-image/chelsea.png"].startswith("animal")
     assert labels["scikit-learn/flower.jpg"].startswith("flower")
     assert first["run"]["tables"] == second["run"]["tables"]  # type: ignore[index]
+    report = Path(second["run"]["report"])  # type: ignore[index]
+    assert report == tmp_path / "store" / "reports" / "demo.html"
+    page = report.read_text()
+    assert "scikit-image/chelsea.png" in page
+    for artifact in artifacts:
+        assert artifact["key"] in page
 
 
 def test_a_step_that_does_not_exist_is_refused_with_the_nearest(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prefect import flow, get_client
 from prefect.artifacts import Artifact as Shown
+from prefect.artifacts import update_progress_artifact
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterType
 from prefect.client.schemas.objects import FlowRun, TaskRun
 
@@ -41,6 +43,7 @@ def encode(folder: Path, runtime: Runtime, model: ModelSpec, name: str) -> FlowR
     preset = Preset(source=Source(root=folder), model=model)
     with named_for(name):
         state = image_features(preset, runtime, return_state=True)
+    assert state.state_details.flow_run_id is not None
     with get_client(sync_client=True) as client:
         return client.read_flow_run(state.state_details.flow_run_id)
 
@@ -52,12 +55,12 @@ def test_a_run_tells_its_progress_and_ends_with_one_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     updates: list[float] = []
-    tell = observing.update_progress_artifact
-    monkeypatch.setattr(
-        observing,
-        "update_progress_artifact",
-        lambda at, share, said: (updates.append(share), tell(at, share, said))[1],
-    )
+
+    def update(at: Any, share: float, said: str) -> None:
+        updates.append(share)
+        update_progress_artifact(at, share, said)
+
+    monkeypatch.setattr(observing, "update_progress_artifact", update)
     monkeypatch.setattr(observing, "PAUSE_SECONDS", 0)
     run = encode(add_photos(12), runtime, toy, "Watched Run")
     bar = next(one for one in shown("progress") if one.key == "watched-run-features-progress")
@@ -77,10 +80,13 @@ def test_a_run_tells_its_progress_and_ends_with_one_table(
 def test_updates_are_a_second_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[float] = []
     clock = [0.0]
-    monkeypatch.setattr(observing.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(
-        observing, "create_progress_artifact", lambda share, *_: told.append(share) or "id"
-    )
+    monkeypatch.setattr("flows.observing.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def create(share: float, *_: str) -> str:
+        told.append(share)
+        return "id"
+
+    monkeypatch.setattr(observing, "create_progress_artifact", create)
     monkeypatch.setattr(
         observing, "update_progress_artifact", lambda _, share, said: told.append(share)
     )
