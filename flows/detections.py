@@ -12,6 +12,7 @@ from flows.dataset import make_dataset
 from flows.run import Run, Table
 from storage.annotations.truth import Annotations
 from storage.dataset import Ledger
+from storage.dataset.places import rooted
 from storage.store import Artifact
 from tasks.detections import detect_part, detection_making
 from tasks.detections.report import HEADER, class_rows
@@ -54,7 +55,12 @@ def make_detected(run: Run, preset: Preset, prefix: str = "") -> Detected:
         dataset,
         annotations=annotations,
         source=preset.source,
-        made={"dataset": dataset.key, "random_weights": recipe.model.is_random},
+        made={
+            "dataset": dataset.key,
+            "random_weights": recipe.model.is_random,
+            # Where a page finds the pictures again; it decides nothing, and names no place of ours.
+            "source": rooted(preset.source, run.runtime),
+        },
     )
     return Detected(ledger, dataset, annotations, known, detections, recipe)
 

@@ -20,6 +20,8 @@ _ACTIONS = {
     "show": "KEY: what its model found, by class",
     "images": "KEY: its images with losses and metrics, the highest box loss first",
     "found": "KEY IMAGE: the detections of one image, named by the start of its sha256",
+    "page": "KEY: --count images with boxes and masks, what is known beside what was found, as one "
+    "HTML file, --into FILE",
     "validate": "EMBEDDINGS_DB DISTANCES_DB: compare every number with one that must agree; "
     "EMBEDDINGS_DB alone will do",
     "export": "KEY...: merge the runs of detections and of encoders into one database, --into FILE",
@@ -32,8 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=_ACTIONS, help=told)
     parser.add_argument("subject", nargs="*", metavar="KEY|FILE", help="keys, an image, or files")
     parser.add_argument("--count", type=int, default=20, help="how many rows (default: 20)")
-    parser.add_argument("--into", type=Path, metavar="FILE", help="export: the database to write")
-    parser.add_argument("--force", action="store_true", help="export: replace a file that is there")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="export, page: the file to write")
+    parser.add_argument(
+        "--force", action="store_true", help="export, page: replace a file that is there"
+    )
+    parser.add_argument(
+        "--images-in", type=Path, help="page: the source's folder, table or archive, if moved"
+    )
 
 
 def run(given: argparse.Namespace) -> int:
@@ -44,6 +51,8 @@ def run(given: argparse.Namespace) -> int:
         return _validate(given)
     if given.action == "export":
         return _export(given)
+    if given.action == "page":
+        return _page(given)
     header, rows = _ANSWERS[given.action](given)
     if given.json:
         print_json([dict(zip(header, row, strict=True)) for row in rows])
@@ -157,13 +166,7 @@ def _export(given: argparse.Namespace) -> int:
     from storage.detections.merging import merge
     from storage.store import ArtifactStore
 
-    if given.into is None:
-        raise RecipeError("`detections export` wants --into FILE, the database to write.")
-    names, path = _subjects(given, 1), given.into.expanduser().absolute()
-    if not path.parent.is_dir() or path.is_dir():
-        raise RecipeError(f"{path} cannot be a file: name one in a directory that exists.")
-    if path.exists() and not given.force:
-        raise RecipeError(f"{path} is there already. Name another file, or add --force.")
+    names, path = _subjects(given, 1), _into(given, "database")
     store = ArtifactStore(runtime_of(given).store, create=False)
     runs = merge(store, [store.resolve(name) for name in names], path)
     if given.json:
@@ -171,6 +174,32 @@ def _export(given: argparse.Namespace) -> int:
     else:
         print(f"{len(runs)} runs are in {path}")
     return DONE
+
+
+def _page(given: argparse.Namespace) -> int:
+    from tasks.detections.page import page_of
+
+    _subjects(given, 1, 1)
+    path = _into(given, "HTML file")
+    text = page_of(_open(given), runtime_of(given), count=given.count, images_in=given.images_in)
+    path.write_text(text, encoding="utf-8")
+    if given.json:
+        print_json({"path": str(path)})
+    else:
+        print(f"The page is {path}")
+    return DONE
+
+
+def _into(given: argparse.Namespace, what: str) -> Path:
+    """Return the file to write; raises RecipeError for one that cannot be, or is there."""
+    if given.into is None:
+        raise RecipeError(f"`detections {given.action}` wants --into FILE, the {what} to write.")
+    path: Path = given.into.expanduser().absolute()
+    if not path.parent.is_dir() or path.is_dir():
+        raise RecipeError(f"{path} cannot be a file: name one in a directory that exists.")
+    if path.exists() and not given.force:
+        raise RecipeError(f"{path} is there already. Name another file, or add --force.")
+    return path
 
 
 _ANSWERS: dict[str, Callable[[argparse.Namespace], Answer]] = {

@@ -127,9 +127,34 @@ def test_the_verb_checks_and_merges(
     assert not told["passed"]
 
 
+def test_the_verb_draws_known_and_found_objects_as_one_page(
+    run: Run, runtime: Runtime, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    key, path = run.made[-1].artifact.key, tmp_path / "page.html"
+    code, told = verb(runtime, capsys, "page", key, "--into", str(path), "--count", "2")
+    assert (code, told) == (0, {"path": str(path)})
+    page = path.read_text(encoding="utf-8")
+    _, images = verb(runtime, capsys, "images", key, "--count", "2")
+    assert page.count("<article>") == 2
+    assert page.count("data-confidence=") == sum(image["detections"] for image in images)
+    assert page.count("<g ") == sum(image["detections"] + image["objects"] for image in images)
+    assert page.count("data:image/jpeg;base64,") == 4
+    code, told = verb(runtime, capsys, "page", key, "--into", str(path))
+    assert code == 2
+    assert "is there already. Name another file, or add --force." in told
+
+
+def test_a_layer_that_is_not_there_is_told_before_anything_is_made(
+    prefect_harness: None, runtime: Runtime
+) -> None:
+    with pytest.raises(RecipeError, match=r"there is no layer 5 before the head of tiny\.yaml"):
+        detect(PRESET.model_copy(update={"layers": (2, 5)}), runtime)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["page", "some"], "`detections page` wants --into FILE, the HTML file to write."),
         (["show"], "`detections show` wants KEY."),
         (["export", "some"], "wants --into FILE"),
         (["validate", "nowhere.db"], "There is no database nowhere.db"),

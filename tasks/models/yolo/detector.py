@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.detections import Thresholds
-from conf.errors import RecipeError
 from conf.models import ModelSpec
 from tasks.compute.losses.targets import Targets, stock_batch
 from tasks.models.devices import arithmetic, module_fingerprint
+from tasks.models.yolo.files import check_layers
 from tasks.models.yolo.heads import (
     Head,
     HeadFamily,
@@ -56,18 +56,9 @@ class Detector:
         module.training = True
         self._anchors = Anchors.of(size_px, self.strides)
         self._captured = threading.local()
-        self._check_layers(net.model)
+        check_layers(spec, self.layers, len(net.model), tuple(module.f))
         for layer in self.layers:
             net.model[layer].register_forward_hook(self._capture(layer))
-
-    def _check_layers(self, model: Any) -> None:
-        last = len(model) - 1
-        for layer in self.layers:
-            if layer >= last:
-                raise RecipeError(
-                    f"layers: there is no layer {layer} before the head of {self.spec.name}, which "
-                    f"is layer {last}. Those that feed the head are {list(model[-1].f)}."
-                )
 
     def _capture(self, layer: int) -> Callable[..., None]:
         captured = self._captured

@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -232,12 +232,29 @@ def canonical_layers(
     spec: ModelSpec, models_root: Path, layers: tuple[int, ...]
 ) -> tuple[int, ...]:
     """Return `layers`, or nothing when they are those that feed the head: what is the same has one
-    name. Of a checkpoint that cannot be known before it is opened."""
+    name. Of a checkpoint that cannot be known before it is opened.
+
+    Raises RecipeError for a layer that is not there.
+    """
     found = find_files(spec, models_root)
     if found.checkpoint or not layers:
         return layers
-    feeding = tuple(read_architecture(spec, found)["head"][-1][0])
+    architecture = read_architecture(spec, found)
+    feeding = tuple(architecture["head"][-1][0])
+    check_layers(spec, layers, len(architecture["backbone"]) + len(architecture["head"]), feeding)
     return () if layers == feeding else layers
+
+
+def check_layers(
+    spec: ModelSpec, layers: Sequence[int], count: int, feeding: Sequence[int]
+) -> None:
+    """Raise RecipeError unless all `layers` lie before the head, the last of `count` layers."""
+    for layer in layers:
+        if layer >= count - 1:
+            raise RecipeError(
+                f"layers: there is no layer {layer} before the head of {spec.name}, which is layer "
+                f"{count - 1}. Those that feed the head are {list(feeding)}."
+            )
 
 
 def task_of(architecture: Architecture, model: str) -> str:

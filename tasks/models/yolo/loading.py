@@ -102,9 +102,19 @@ def _net(spec: ModelSpec, models_root: Path) -> Any:
     architecture = read_architecture(spec, found)
     if found.weights is None:
         return build_net(architecture, title(spec), seed=seed_of(spec))
+    return _filled(build_net(architecture, title(spec)), _tensors(found.weights), found.weights)
+
+
+def _tensors(path: Path) -> Mapping[str, "torch.Tensor"]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return _filled(build_net(architecture, title(spec)), load_file(found.weights), found.weights)
+    try:
+        return dict(load_file(path))
+    except SafetensorError as problem:
+        raise WeightsUnreadable(
+            f"{path} is no file of safetensors: {problem}. Copy it anew, and whole."
+        ) from problem
 
 
 def build_net(architecture: Architecture, model: str, seed: int = 0) -> Any:

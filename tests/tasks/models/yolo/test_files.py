@@ -112,6 +112,16 @@ def test_weights_of_another_architecture_are_refused(runtime: Runtime, models: P
         load_detector(named, runtime, 64)
 
 
+def test_a_torn_file_of_weights_is_told(runtime: Runtime, models: Path) -> None:
+    folder = models / "mine"
+    folder.mkdir()
+    (folder / "model.yaml").write_text(yaml.safe_dump(TINY))
+    (folder / "model.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    named = resolve(spec(weights="local-dir:mine"), runtime)
+    with pytest.raises(WeightsUnreadable, match=r"is no file of safetensors: .*Copy it anew"):
+        load_detector(named, runtime, 64)
+
+
 # Checkpoints: pickles, which run when they are opened.
 
 
