@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from storage.detections.checks import Check, Checking, check_frame
+from storage.detections.checks import Check, Checking, check_frame, columns_of
 from storage.detections.schema import SHARED, connect
 from storage.detections.validating import Runs, components_of, runs_of, validate_embeddings
 
@@ -67,6 +67,8 @@ def _check_run(
     ]
     checking.check("the run is the same in both", len(_SAME), differing)
     images = len(other["images"])
+    if _left_out(opened, run, other, checking):
+        return
     unknown = [f"image {one[:12]}... has no embedding" for one in run["images"] - other["images"]]
     checking.check("its images have embeddings", len(run["images"]), unknown)
     missing = [f"image {one[:12]}... has no distance" for one in other["images"] - run["images"]]
@@ -99,3 +101,23 @@ def _check_run(
         given,
     ).fetchone()
     checking.equal("distances that are no finite number from 0 on", wrong, 0)
+
+
+def _left_out(
+    opened: sqlite3.Connection, run: dict[str, Any], other: dict[str, Any], checking: Checking
+) -> bool:
+    """Check a run of more images than its database was to hold; return whether it is one."""
+    if "left_out" not in columns_of(opened):
+        return False
+    given = (run["run_id"],)
+    found = opened.execute("SELECT pairs FROM left_out WHERE run_id = ?", given).fetchone()
+    if found is None:
+        return False
+    (rows,) = opened.execute("SELECT count(*) FROM distances WHERE run_id = ?", given).fetchone()
+    told = f"{found[0]:,} pairs are left out, `featuremill losses export KEY --into FILE` has them"
+    checking.equal(f"no distances: {told}", rows, 0)
+    checking.equal("pairs left out", found[0], len(other["images"]) ** 2)
+    known = {sha256 for (sha256,) in opened.execute("SELECT sha256 FROM images")}
+    missing = [f"image {one[:12]}... is not in images" for one in other["images"] - known]
+    checking.check("its images are known", len(other["images"]), missing)
+    return True

@@ -28,7 +28,14 @@ CREATE TABLE distances (
     UNIQUE (run_id, img_i, img_j, component)
 ) STRICT
 """
-TABLES = (*SHARED, DISTANCES)
+LEFT_OUT = """
+CREATE TABLE left_out (
+    run_id INTEGER PRIMARY KEY REFERENCES runs,
+    pairs INTEGER NOT NULL
+) STRICT
+"""
+"""Runs whose distances are not in this database, and of how many pairs they are."""
+TABLES = (*SHARED, DISTANCES, LEFT_OUT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +59,7 @@ def finish(draft: "Draft") -> None:
             sizes |= {c: (h, w) for c, (h, w) in zip(draft.rows_of(name), pixels, strict=True)}
         ids = insert_images(opened, sizes)
         if len(sizes) > draft.plan["recipe"]["database_images"]:
+            insert(opened, "left_out", [{"run_id": run_id, "pairs": len(sizes) ** 2}])
             return
         for name, folder in zip(draft.part_rows, folders, strict=True):
             rows = Rows(draft.rows_of(name), Block.read(folder))
