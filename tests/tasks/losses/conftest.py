@@ -65,9 +65,10 @@ class World:
         given = self.runtime
         if part_rows:
             self.runtime = given.model_copy(update={"part_rows": part_rows, "take_over": False})
-        made = self.make(making, make_losses, found, dataset=dataset, source=source)
-        self.runtime = given
-        return made
+        try:
+            return self.make(making, make_losses, found, dataset=dataset, source=source)
+        finally:
+            self.runtime = given
 
 
 def scatter(detector: Any) -> None:

@@ -83,6 +83,26 @@ def test_a_grown_matrix_computes_only_new_rows_and_columns(
     )
 
 
+def test_a_matrix_that_was_stopped_within_a_block_goes_on_after_the_last_sealed_one(
+    world: Any, six: LossMatrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Raw] = []
+
+    class Stopping(Sparse):
+        def row(self, raw: Raw) -> Columns:
+            begun.append(raw)
+            if len(begun) == 5:  # the second row of the second block
+                raise KeyboardInterrupt
+            return super().row(raw)
+
+    monkeypatch.setattr(backends, "Sparse", Stopping)
+    with pytest.raises(KeyboardInterrupt):
+        world.matrix(6, part_rows=3, database_images=7)
+    resumed = LossMatrix(world.store, world.matrix(6, part_rows=3, database_images=7))
+    assert len(begun) == 5 + 3
+    np.testing.assert_array_equal(resumed.total(), six.total())
+
+
 def test_the_stock_backend_agrees_and_has_a_key_of_its_own(world: Any, six: LossMatrix) -> None:
     slow = LossMatrix(world.store, world.matrix(6, backend="stock"))
     assert slow.artifact.key != six.artifact.key
@@ -118,7 +138,16 @@ def test_a_database_of_too_many_images_is_empty_until_it_is_exported(
     with closing(sqlite3.connect(large.database)) as opened:
         assert opened.execute("SELECT COUNT(*) FROM distances").fetchone() == (0,)
         assert opened.execute("SELECT COUNT(*) FROM images").fetchone() == (6,)
+    found = world.detections(Source(count=6, size_px=SIZE_PX))[2]
+    features = Detections(world.store, found).database
+    checks = validate(features, large.database)
+    assert [check for check in checks if not check.passed] == []
+    assert "36 pairs are left out, `featuremill losses export" in " ".join(c.name for c in checks)
+    assert "distances of all pairs" not in " ".join(check.name for check in checks)
     assert write_distances([large], tmp_path / "all.db") == 144
+    whole = validate(features, tmp_path / "all.db")
+    assert [check for check in whole if not check.passed] == []
+    assert "distances of all pairs" in " ".join(check.name for check in whole)
     with closing(sqlite3.connect(tmp_path / "all.db")) as opened:
         assert opened.execute("SELECT COUNT(*) FROM distances").fetchone() == (144,)
 
@@ -167,6 +196,15 @@ def test_groups_are_explained_and_shown(world: Any, six: LossMatrix) -> None:
     assert "Loss matrix of 6 images" in page
 
 
-def test_two_images_are_too_few_for_groups(world: Any) -> None:
-    with pytest.raises(TooFewImages, match="of 2 images: groups take 3 or more"):
-        _groups(world, world.matrix(2), 2)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_matrix_may_be_small_but_too_small_for_groups(world: Any, count: int) -> None:
+    made = world.matrix(count)
+    assert LossMatrix(world.store, made).total().shape == (count, count)
+    with pytest.raises(TooFewImages, match=f"of {count} images: groups take 3 or more"):
+        _groups(world, made, count)
+
+
+def test_three_images_are_grouped(world: Any) -> None:
+    found = _groups(world, world.matrix(3), 3)
+    assert found.trees["mean"].shape == (2, 4)
+    assert sorted(found.images["position"]) == [0, 1, 2]
