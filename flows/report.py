@@ -1,11 +1,12 @@
 """The report of a run, in the store: `<store>/reports/<run>.html`, written anew by each run."""
 
+import os
 import re
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from flows.run import Made, Run
+from flows.run import Made, Run, Table
 from storage.atomic import make_directory, write_file
 from tasks.pages.run_report import Report, ReportedArtifact, ReportedTable, run_report
 
@@ -22,7 +23,7 @@ def write_report(run: Run, seconds: float) -> Path | None:
             seconds=seconds,
             store=str(run.store.path),
             artifacts=[_reported(run, made) for made in run.made],
-            tables=[ReportedTable(one.title, one.header, one.rows) for one in run.tables],
+            tables=[_told(one, path.parent) for one in run.tables],
             ended=time.time(),
         )
     )
@@ -31,6 +32,16 @@ def write_report(run: Run, seconds: float) -> Path | None:
         write_file(path, page.encode("utf-8", "replace"))
         return path
     return None
+
+
+def _told(table: Table, beside: Path) -> ReportedTable:
+    """Return a table as the report shows it. A title such as "Photos of x: PAGE.html" names a
+    page, which becomes a link."""
+    title, _, named = table.title.rpartition(": ")
+    if title and named.endswith(".html") and os.path.isfile(named):
+        page = os.path.relpath(named, beside)
+        return ReportedTable(title, table.header, table.rows, Path(page).as_posix())
+    return ReportedTable(table.title, table.header, table.rows)
 
 
 def _reported(run: Run, made: Made) -> ReportedArtifact:

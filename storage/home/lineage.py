@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from storage.home.view import StoreView
 
-DEEPEST = 5
+DEEPEST = 8
 HIGHEST = 12
 
 

@@ -33,6 +33,8 @@ class ReportedTable:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    page: str = ""
+    """A page that shows the same, relative to the report."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,14 @@ def run_report(report: Report) -> str:
     """Return the page, one HTML text that loads nothing; its links lead into the store."""
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(report.ended))
     head = element("h1", text(report.run)) + element("p", f"A run that ended {when}", class_="soft")
-    parts = {
-        "Reports and maps": _pages(report),
-        **{one.title: _table(one) for one in report.tables},
-        "What was made and reused": _artifacts(report),
-    }
-    filled = {title: inside for title, inside in parts.items() if inside}
-    body = head + _facts(report) + _contents(filled)
-    for at, (title, inside) in enumerate(filled.items()):
+    parts = [
+        ("Reports and maps", _pages(report)),
+        *((one.title, _table(one)) for one in report.tables),
+        ("What was made and reused", _artifacts(report)),
+    ]
+    filled = [(title, inside) for title, inside in parts if inside]
+    body = head + _facts(report) + _contents([title for title, _ in filled])
+    for at, (title, inside) in enumerate(filled):
         body += element("h2", text(title), id=f"part-{at}") + inside
     body += element("h2", "Look closer") + element(
         "p", "<code>featuremill serve</code> shows the whole store "
@@ -94,7 +96,7 @@ def _facts(report: Report) -> str:
     return element("div", "".join(facts), class_="facts")
 
 
-def _contents(titles: Mapping[str, str]) -> str:
+def _contents(titles: Sequence[str]) -> str:
     links = (element("a", text(t), href=f"#part-{at}") for at, t in enumerate(titles))
     return element("nav", " ".join(links), aria_label="On this page")
 
@@ -104,6 +106,11 @@ def _pages(report: Report) -> str:
         element("li", element("a", text(one.name) + _file(one, path), href=quote(path)))
         for one in report.artifacts
         for path in one.pages
+    )
+    links += "".join(
+        element("li", element("a", text(one.title), href=quote(one.page)))
+        for one in report.tables
+        if one.page and one.page not in {path for made in report.artifacts for path in made.pages}
     )
     return element("ul", links, class_="pages") if links else ""
 

@@ -67,3 +67,18 @@ def test_where_nothing_can_be_written_there_is_no_report(tmp_path: Path) -> None
     run = a_run(tmp_path / "store")
     (tmp_path / "store" / "reports").write_text("not a folder")
     assert write_report(run, 1) is None
+
+
+def test_a_page_that_a_tables_title_names_is_linked_and_no_table_is_lost(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "store")
+    outside = tmp_path / "my photos.html"
+    outside.write_text("<!doctype html>photos")
+    for name in ("a.png", "b.png"):
+        run.tables.append(Table(f"Photos: {outside}", ("photo",), [(name,)]))
+    run.tables.append(Table("Photos: gone.html", ("photo",), [("c.png",)]))
+    path = write_report(run, 1)
+    assert path is not None
+    page = path.read_text()
+    assert 'href="../../my%20photos.html"' in page
+    assert all(f"<bdi>{name}</bdi>" in page for name in ("a.png", "b.png", "c.png"))
+    assert "Photos: gone.html" in page
