@@ -1,11 +1,22 @@
 from pathlib import Path
 
-from benchmarks.scale_out import measure
+import pytest
+
+from benchmarks.scale_out import burn, make_parts, turns_for
+from conf.runtime import Runtime
+from storage.store import ArtifactStore
 
 
-def test_both_sides_make_all_parts_and_overhead_is_a_share_of_the_wall(tmp_path: Path) -> None:
-    said = measure(tmp_path, small=True)
-    assert said["ratio"] > 0
-    assert 0 < said["overhead"] < said["overhead_beyond_waiting"] < 1
-    assert said["overhead_wall_seconds"] > said["overhead_parts"] * 0.05 / 2
-    assert len(said["one_worker_seconds"]) == len(said["two_workers_seconds"]) == 1
+@pytest.mark.usefixtures("prefect_harness")
+def test_all_parts_are_sealed_and_their_own_seconds_are_no_more_than_the_workers_had(
+    tmp_path: Path,
+) -> None:
+    runtime = Runtime(store=tmp_path / "store", part_rows=1, workers=2, take_over=False)
+    wall, own = make_parts(runtime.model_copy(update={"progress": False}), 4, 1, 0.05)
+    assert 4 * 0.05 <= own <= 2 * wall
+    assert ArtifactStore(runtime.store).resolve("scale-out/features-4").rows == 4
+
+
+def test_the_work_of_a_part_is_the_same_each_time_and_longer_for_more_turns() -> None:
+    assert burn(3) == burn(3) != burn(4)
+    assert turns_for(0.2) > turns_for(0.01) >= 1

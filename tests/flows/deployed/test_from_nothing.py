@@ -1,0 +1,110 @@
+"""The four commands of docs/deployments.md, as they stand there, and what comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from PIL import Image
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.deployments import known_flows
+
+if TYPE_CHECKING:
+    from tests.flows.deployed.conftest import Served
+
+PAGE = (Path(__file__).parents[3] / "docs" / "deployments.md").read_text()
+LIMIT_SECONDS = 150
+SLOW = 2  # times as long on a machine that has other work
+
+
+def commands() -> list[str]:
+    """Return the commands of the page's first block."""
+    block = re.search(r"(?:^    .*\n)+", PAGE, flags=re.MULTILINE)
+    assert block
+    return [line.strip() for line in block.group().splitlines()]
+
+
+def put_photo(folder: Path, number: int) -> None:
+    """Put one more picture into the watched folder."""
+    folder.mkdir(exist_ok=True)
+    pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def asked(served: Served, question: Callable[[Any], Any]) -> Any:
+    """Return what the server answers to a client."""
+
+    async def ask() -> Any:
+        async with get_client() as client:
+            return await question(client)
+
+    with temporary_settings({PREFECT_API_URL: served.address}):
+        return asyncio.run(ask())
+
+
+def all_runs(client: Any) -> Any:
+    """Ask for the newest runs."""
+    return client.read_flow_runs(limit=100)
+
+
+def ended(served: Served, is_wanted: Callable[[FlowRun], bool], deadline: float) -> FlowRun:
+    """Return a run of `reprocess` that has ended and is wanted, once there is one."""
+    while time.monotonic() < deadline:
+        runs = asked(served, all_runs)
+        for run in runs:
+            if run.deployment_id and run.state.is_final() and is_wanted(run):
+                return cast(FlowRun, run)
+        time.sleep(0.5)
+    raise AssertionError(f"no such run in time: {served.log('worker')}")
+
+
+def said(run: FlowRun) -> str:
+    """Return the message that a run has ended with."""
+    return (run.state and run.state.message) or ""
+
+
+def test_from_nothing_to_a_run_on_schedule_and_one_by_event(served: Served, tmp_path: Path) -> None:
+    deadline = time.monotonic() + SLOW * LIMIT_SECONDS
+    server, pool, deploy, worker = commands()
+    assert server == "prefect server start --host 127.0.0.1 --port 4200"  # as `served` did
+
+    served.call(*pool.split())
+    told = served.call(*deploy.split())
+    assert told.count("View Deployment in UI") == len(list(known_flows()))
+
+    put_photo(tmp_path / "watched", 1)
+    settings = ["preset=folder", f'changes=["source.root={tmp_path}/watched", "model.family=toy"]']
+    given = [word for setting in settings for word in ("--param", setting)]
+    each_minute = ["--name", "reprocess/scheduled", "--cron", "* * * * *"]
+    served.call("prefect", "--no-prompt", "deploy", *each_minute, *given)
+    waiting = served.begin(worker)
+    began = time.time()
+    scheduled = ended(served, lambda run: "the first time" in said(run), deadline)
+    assert scheduled.auto_scheduled
+    assert scheduled.expected_start_time
+    assert scheduled.expected_start_time.timestamp() - began < 60
+    assert "1 rows, the first time: 4 of 4 artifacts were made" in said(scheduled)
+
+    served.call(*"prefect deployment schedule clear -y reprocess/scheduled".split())  # noqa: SIM905
+    while any(not run.state.is_final() for run in asked(served, all_runs)):
+        time.sleep(0.5)  # a run of the next minute: while it works, one by event is cancelled
+    put_photo(tmp_path / "watched", 2)
+    event = "prefect event emit featuremill.arrived --resource-id my.folder"
+    served.call(*event.split())
+    by_event = ended(served, lambda run: not run.auto_scheduled, deadline)
+    assert by_event.created_by
+    assert by_event.created_by.type == "AUTOMATION"
+    assert said(by_event).startswith("1 new: 3 of 4 artifacts were made")
+
+    artifacts = asked(served, lambda client: client.read_artifacts())
+    assert {"reprocess-folder", "reprocess-folder-folder"} <= {one.key for one in artifacts}
+    assert "No worker" not in served.call("featuremill", "deployments")
+    assert waiting.poll() is None
