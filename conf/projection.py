@@ -34,7 +34,10 @@ class TsneMethod(Frozen):
     """A third of the neighbours that each point is drawn to."""
     early_iterations: int = Field(default=250, ge=0)
     early_exaggeration: float = Field(default=12.0, ge=1)
-    iterations: int = Field(default=500, ge=1)
+    iterations: int = Field(default=300, ge=1)
+    """After the early ones, at openTSNE's learning rate of one a point. 200 more lower the
+    divergence of 17,000 points by 3 % and take as long as all before: the map grows, and with it
+    the grid that repulsion is interpolated on."""
 
 
 class PacmapMethod(Frozen):
@@ -123,7 +126,8 @@ class TrustRecipe(Recipe):
 
 class PageRecipe(Recipe):
     """The page of a map, of the inputs `vectors`, `names` (by which its rows are called), where it
-    shows them `pictures` and `diagnostics`, `coordinates`, `trust` and `nearest`."""
+    shows them `pictures` and `diagnostics`, `coordinates`, `trust`, `nearest` and, joined by
+    content, `column_1`, `column_2`, ..."""
 
     kind: ClassVar[str] = "projection-page"
 
@@ -181,6 +185,8 @@ class PageSettings(Frozen):
     """How many neighbours a click shows."""
     diagnostics: bool = True
     """Whether it says what the features themselves are worth; that takes a minute for many."""
+    columns: tuple[str, ...] = ()
+    """Keys or names of labels and scores of the same images, to colour points by."""
 
 
 class Growth(Frozen):

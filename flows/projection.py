@@ -1,13 +1,13 @@
 """Maps: vectors, their components and neighbours, coordinates, how far to believe them, a page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from prefect import flow
 
-from conf.dataset import SourceSpec
+from conf.dataset import DatasetRecipe, SourceSpec
 from conf.diagnostics import DiagnosticsRecipe
 from conf.errors import RecipeError
 from conf.images import Preset as ImagePreset
@@ -30,8 +30,10 @@ from flows.run import Run, Table
 from storage.drafts import Making
 from storage.hashes import Hashes
 from storage.projection import MapFiles
+from storage.projection.columns import check_joins
 from storage.projection.outputs import output_paths, refuse_existing, write_outputs
 from storage.projection.pictures import pictures_key
+from storage.projection.sources import source_on_record
 from storage.store import Artifact
 from tasks.compute.projection.embed import neighbours_wanted
 from tasks.compute.projection.trust import TrustSummary
@@ -47,7 +49,7 @@ from tasks.projection.making import (
     trust_inputs,
 )
 from tasks.projection.page import make_page, page_inputs
-from tasks.projection.vectors import names_key, read_names, vectors_key
+from tasks.projection.vectors import OF_CONTENTS, names_key, read_names, vectors_key
 
 _PACKAGES = {
     "umap": ("umap-learn", "maps"),
@@ -65,6 +67,9 @@ class Given:
     vectors: ArtifactKey
     names: ArtifactKey
     images: SourceSpec | None = None
+    """Where the pictures of a dataset are read."""
+    columns: tuple[Artifact, ...] = ()
+    """What points can be coloured by, too."""
 
 
 class Older(NamedTuple):
@@ -96,7 +101,13 @@ def make_maps(run: Run, preset: Preset, prefix: str = "") -> list[Artifact]:
         refuse_existing(folder, preset.out_prefix, [one.method for one in methods])
     for settings in methods:
         _library(settings)  # a missing package is told before anything is made
-    given = _given(run, preset, prefix)
+    columns = _columns(run, preset)
+    given = replace(_given(run, preset, prefix), columns=columns)
+    if columns and not _tells_contents(given):
+        raise RecipeError(
+            f"page.columns are joined by the content of images, which {_title(given, 'these')} do "
+            "not tell: map features by --artifact, or leave --columns out."
+        )
     if older and preset.growth and preset.growth.how == "extend":
         return [_extend(run, preset, given, older, prefix)]
     return [_map(run, preset, given, settings, older, prefix) for settings in methods]
@@ -113,7 +124,22 @@ def _given(run: Run, preset: Preset, prefix: str) -> Given:
     source, vectors = preset.vectors, vectors_key(preset.vectors, run.runtime)
     if source.artifact:
         source = source.model_copy(update={"artifact": str(vectors)})
-    return Given(source, vectors, names_key(source, vectors, run.runtime))
+    names = names_key(source, vectors, run.runtime)
+    known = source.artifact and names.kind == DatasetRecipe.kind
+    images = source_on_record(names, run.runtime) if known else None
+    return Given(source, vectors, names, images)
+
+
+def _columns(run: Run, preset: Preset) -> tuple[Artifact, ...]:
+    """Return the artifacts to colour by: the same ones in any order are the same page."""
+    found = {one.key: one for one in map(run.store.resolve, preset.page.columns)}
+    columns = tuple(found[key] for key in sorted(found))
+    check_joins(columns)
+    return columns
+
+
+def _tells_contents(given: Given) -> bool:
+    return given.source.artifact is not None and given.vectors.kind in OF_CONTENTS
 
 
 def _output_folder(preset: Preset) -> Path | None:
@@ -241,11 +267,11 @@ def _page(
         title=preset.page.title or _title(given, run.name),
         atlas_limit_bytes=preset.page.atlas_limit_bytes,
     )
-    inputs = page_inputs(run.store, keys, coordinates, trust, nearest, found)
+    inputs = page_inputs(run.store, keys, coordinates, trust, nearest, found, columns=given.columns)
     return run.make(
         f"{prefix}{method}-page", Making(recipe, inputs, ("page",)),
         make_page, keys, coordinates, trust, nearest, found,
-        source=given.source, unit=unit, images=given.images,
+        source=given.source, unit=unit, images=given.images, columns=given.columns,
     )  # fmt: skip
 
 
@@ -259,6 +285,9 @@ def _diagnosed(run: Run, given: Given, unit: bool, prefix: str) -> Artifact:
 
 
 def _pictures(run: Run, given: Given) -> dict[str, ArtifactKey]:
+    """Return the key of the pictures that the page shows: a page without them is another."""
+    if given.images:
+        return {"pictures": given.names}
     if given.source.images is None or given.source.path is None:
         return {}
     names = read_names(given.source, given.vectors, given.names, run.runtime).ids

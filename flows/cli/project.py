@@ -50,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="write over outputs that exist")
     parser.add_argument("--title", help="of the page")
     _add(parser, "atlas-limit-mb", type=float, help="room for thumbnails in the page (default: 24)")
+    columns = "labels and scores in the store, by key or name, to colour points by"
+    parser.add_argument("--columns", nargs="+", default=[], metavar="ARTIFACT", help=columns)
     parser.add_argument("--verbose", action="store_true", help="show Prefect's log")
     _add_cache(parser)
 
@@ -109,6 +111,7 @@ def _preset(given: argparse.Namespace) -> dict[str, Any]:
         "trust": _said(seeds=given.seeds, anchors=given.anchors),
         "page": _said(
             title=given.title,
+            columns=given.columns or None,
             atlas_limit_bytes=None
             if given.atlas_limit_mb is None
             else int(given.atlas_limit_mb * 1e6),

@@ -1,44 +1,47 @@
 """The page of a map: names, colours, neighbours and pictures put together, and rendered."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from conf.dataset import SourceSpec
-from conf.errors import WorldError
 from conf.keys import ArtifactKey
 from conf.projection import PageRecipe, VectorSource
 from conf.runtime import Runtime
 from storage.projection.atlas import write_atlas
+from storage.projection.columns import joined_columns
 from storage.projection.maps import PAGE, POINTS, MapFiles, write_text
 from storage.projection.names import RowNames
-from storage.projection.pictures import read_picture
 from storage.store import Artifact, ArtifactStore
 from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.projection.clusters import clusters
 from tasks.compute.projection.trust import TrustSummary
-from tasks.dataset import open_contents
 from tasks.diagnostics import open_diagnostics
 from tasks.pages.maps.page import columns_of, render_map
-from tasks.pages.maps.view import Categories, Column, MapView, Numbers, Thumbnails
+from tasks.pages.maps.view import Categories, Column, MapView, Numbers
+from tasks.projection.pictures import thumbnails_of
 from tasks.projection.vectors import read_names, usable_vectors
 
 Array = np.ndarray[Any, Any]
 
-_THUMBNAIL_PX = 96
 _MOST_WORDS = 2000
 """Different values that a column to colour by may have."""
 
 
 def page_inputs(
-    store: ArtifactStore, keys: Mapping[str, ArtifactKey], *artifacts: Artifact | None
+    store: ArtifactStore,
+    keys: Mapping[str, ArtifactKey],
+    *artifacts: Artifact | None,
+    columns: Sequence[Artifact] = (),
 ) -> dict[str, ArtifactKey]:
     """Return the inputs of a page: `keys` of what is no artifact; coordinates, trust, nearest and,
-    unless None, diagnostics."""
+    unless None, diagnostics; `column_1`, `column_2`, ... of what its points can be coloured by."""
     made = zip(("coordinates", "trust", "nearest", "diagnostics"), artifacts, strict=True)
-    return dict(keys) | {name: store.key_of(artifact) for name, artifact in made if artifact}
+    found = dict(keys) | {name: store.key_of(artifact) for name, artifact in made if artifact}
+    joined = {f"column_{at}": store.key_of(one) for at, one in enumerate(columns, 1)}
+    return found | joined
 
 
 @part_task
@@ -53,21 +56,22 @@ def make_page(
     source: VectorSource,
     unit: bool,
     images: SourceSpec | None,
+    columns: Sequence[Artifact] = (),
     part: str,
     runtime: Runtime,
 ) -> int:
     """Seal the page of a map, and return how many points it shows.
 
     `keys` are those of `vectors`, `names` and, where files are shown, `pictures`; `images` says
-    where the pictures of a dataset are read.
+    where the pictures of a dataset are read; `columns` are joined to the rows by content.
     """
     check_not_stopped()
     store = ArtifactStore(runtime.store)
-    inputs = page_inputs(store, keys, coordinates, trust, nearest, diagnostics)
+    inputs = page_inputs(store, keys, coordinates, trust, nearest, diagnostics, columns=columns)
     draft = store.open_draft(recipe.key(**inputs))
     vectors, named = keys["vectors"], keys["names"]
     drawn, judged = MapFiles(store, coordinates), MapFiles(store, trust)
-    names = read_names(source, vectors, named, runtime)
+    names = _joined(store, columns, read_names(source, vectors, named, runtime))
     points, _ = usable_vectors(source, vectors, runtime, unit=unit)
     near, far = _nearest(MapFiles(store, nearest), drawn.usable, len(names.ids))
     told = judged.facts
@@ -81,7 +85,7 @@ def make_page(
         distances=far,
         trust=TrustSummary.from_json(told) if "trustworthiness" in told else None,
         point_trust=_trust_of(judged),
-        thumbnails=_thumbnails(names, keys, source, images, runtime),
+        thumbnails=thumbnails_of(names, keys, source, images, runtime),
         order_proven=names.order_proven,
         notes=(
             *names.notes,
@@ -104,6 +108,14 @@ def make_page(
             images=_images(view, recipe.atlas_limit_bytes),
         )
     return len(drawn.usable)
+
+
+def _joined(store: ArtifactStore, columns: Sequence[Artifact], names: RowNames) -> RowNames:
+    """Return `names` with what `columns` tell of their contents."""
+    if not columns or names.contents is None:
+        return names
+    texts, numbers = joined_columns(store, columns, names.contents)
+    return replace(names, texts={**names.texts, **texts}, numbers={**names.numbers, **numbers})
 
 
 def _table(view: MapView) -> dict[str, Any]:
@@ -198,37 +210,3 @@ def categories(values: Sequence[str | None]) -> Categories:
 
 def _natural(word: str) -> tuple[int, float, str]:
     return (0, float(word), word) if word.isdecimal() and len(word) < 16 else (1, 0.0, word)
-
-
-def _thumbnails(
-    names: RowNames,
-    keys: Mapping[str, ArtifactKey],
-    source: VectorSource,
-    images: SourceSpec | None,
-    runtime: Runtime,
-) -> Thumbnails | None:
-    if source.images is not None and source.path is not None:
-        folder = source.images
-        return lambda row: _jpeg(lambda: read_picture(folder, names.ids[row], runtime.roots))
-    store, dataset = ArtifactStore(runtime.store), keys["names"]
-    contents = names.contents
-    if images is None or contents is None or dataset.kind != "dataset":
-        return None
-    found = store.find(dataset)
-    if found is None:
-        return None
-    reader = open_contents(found, images, runtime)
-    return lambda row: _jpeg(lambda: reader.image(str(contents[row])))
-
-
-def _jpeg(read: Any) -> bytes | None:
-    try:
-        image = read()
-    except WorldError:  # a picture that is gone is not shown; the map is of its vector
-        return None
-    if image is None:
-        return None
-    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    data = BytesIO()
-    image.save(data, "JPEG", quality=85)
-    return data.getvalue()

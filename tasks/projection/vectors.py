@@ -26,6 +26,9 @@ from storage.store import ArtifactStore
 from tasks.compute.projection.pca import unit_length, usable_rows
 from tasks.projection.torch_files import read_tensor
 
+OF_CONTENTS = ("image-features", "concept-scores")
+"""Features whose rows are contents of images, named by their sha256."""
+
 
 class VectorsChanged(WorldError):
     """A file of vectors is not the one that a run began with."""
@@ -116,7 +119,8 @@ def read_names(
     count, path = len(vectors.values), vectors_file(source)
     if path is None:
         if names.kind != "dataset" or vectors.ids is None:
-            return RowNames(vectors.ids or bare_names(count).ids)
+            contents = vectors.ids if key.kind in OF_CONTENTS else None
+            return RowNames(vectors.ids or bare_names(count).ids, contents=contents)
         return ledger_names(vectors.ids, read_ledger(ArtifactStore(runtime.store).folder(names)))
     if source.names is not None:
         return read_table_names(source.names, count)

@@ -5,15 +5,20 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from conf.projection import MapSettings, PcaMethod, Preset, TsneMethod, VectorSource
 from conf.runtime import Runtime
+from conf.sources.digits import Source as Digits
 from flows.cli import main
 from flows.projection import projection
+from storage.open import open_artifact
 from storage.projection import MapFiles
+from storage.runs import Runs
+from storage.store import ArtifactStore
 from tasks.projection.torch_files import write_tensor
 
 pytestmark = pytest.mark.usefixtures("prefect_harness")
@@ -46,13 +51,23 @@ def states(folder: Path, preset: Preset, runtime: Runtime) -> dict[str, str]:
     return {made.name: made.state for made in run.made}
 
 
-def test_other_labels_draw_no_new_map_and_a_map_names_digits_like_the_features(
-    cache: Path, runtime: Runtime
+def _dies(*_: object) -> None:
+    raise MemoryError
+
+
+def test_a_killed_map_keeps_its_graph_other_labels_draw_none_and_it_names_digits_like_the_features(
+    cache: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = MapSettings(methods=(TsneMethod(),), pca_dim=30)
     preset = Preset(vectors=VectorSource(path=cache), map=settings)
+    with monkeypatch.context() as dying:
+        dying.setattr("tasks.projection.making.embed", _dies)
+        with pytest.raises(MemoryError):
+            states(cache, preset, runtime)
     first = states(cache, preset, runtime)
-    assert set(first.values()) == {"Completed"}
+    kept = {name for name, state in first.items() if state == "Cached"}
+    assert kept == {"components", "tsne-graph"}
+    assert set(first.values()) == {"Cached", "Completed"}
     assert set(states(cache, preset, runtime).values()) == {"Cached"}
     write_words(cache, [HOSTILE] * 300)
     redone = states(cache, preset, runtime)
@@ -108,6 +123,43 @@ def test_outputs_are_not_written_over_in_either_spelling_of_the_flags(
     assert "vis_pca_coords.npy, vis_pca.html in" in refused
     assert "would be written over. Say --overwrite" in refused
     assert main([*words, "--cache-dir", str(cache), "--overwrite", "--json"]) == 0
+
+
+def test_features_by_name_find_their_pictures_and_are_coloured_by_labels_of_the_same_contents(
+    own_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["project", "--artifact", "small/features", "--pca", "--store", str(own_store)]
+    assert main([*words, "--columns", "small/features"]) == 2
+    assert "has no columns to colour a map by" in capsys.readouterr().err
+    labels = ["--columns", "small/labels", "--json", "--out", str(tmp_path / "maps")]
+    assert main([*words, *labels]) == 0
+    bare = _page_rows(own_store)
+    assert "image" not in bare
+    known = open_artifact("small/labels", own_store).query("rank == 1")["label"]
+    assert bare["image-labels: label"].value_counts().to_dict() == known.value_counts().to_dict()
+    dataset = ArtifactStore(own_store).resolve("small/dataset").key
+    runs = Runs(own_store)
+    with runs.recording("x", "images", {"source": Digits(limit=12).model_dump()}, {}) as record:
+        runs.end(record, [{"key": dataset}])
+    capsys.readouterr()
+    assert main([*words, *labels, "--overwrite"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert _page_rows(own_store)["image"].notna().all()
+    states = {made["name"]: made["state"] for made in again["artifacts"]}
+    assert [name for name, state in states.items() if state != "Cached"] == ["pca-page"]
+
+
+def _page_rows(store: Path) -> pd.DataFrame:
+    found = ArtifactStore(store)
+    return MapFiles(found, found.resolve("projection/pca-page")).table("atlas.parquet")
+
+
+def test_columns_of_vectors_without_contents_are_refused(
+    own_store: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["project", "--cache_dir", str(cache), "--columns", "small/labels"]
+    assert main([*words, "--store", str(own_store)]) == 2
+    assert "X_digits/test/seed1 do not tell: map features by --artifact" in capsys.readouterr().err
 
 
 def test_a_map_says_in_words_how_it_was_made(cache: Path, runtime: Runtime) -> None:
