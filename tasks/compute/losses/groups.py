@@ -10,8 +10,6 @@ from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control, hypergeom, rankdata
 
-from tasks.compute.losses.kernels.paths import minimax_paths
-
 Square = Float32[np.ndarray, "n n"]
 Tree = Float64[np.ndarray, "steps 4"]
 Labels = Int64[np.ndarray, " n"]
@@ -73,6 +71,8 @@ def nonreciprocal_tree(directed: Square) -> Tree:
     Its heights are never above those of the reciprocal one, and every method that is admissible in
     the sense of arXiv 1301.7724 lies between the two: where they differ, direction matters.
     """
+    from tasks.compute.losses.kernels.paths import minimax_paths
+
     paths = np.array(directed, np.float32, order="C")
     minimax_paths(paths)
     return _tree(symmetric(paths, "max"), "single")

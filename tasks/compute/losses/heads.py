@@ -8,7 +8,6 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from tasks.compute.losses.kernels.arrays import Array, HeadArrays, Rules
-from tasks.compute.losses.kernels.masks import unmatched_sum
 
 BOX_GAIN, CLS_GAIN, DFL_GAIN = 7.5, 0.5, 1.5
 """Ultralytics' own, which its loss items carry; masks and semantics have the box gain."""
@@ -88,6 +87,8 @@ def head_arrays(
     stock criterion computes them: where the network says the same at many places, two anchors fit
     a target equally well but for the last bit, which then decides.
     """
+    from tasks.compute.losses.kernels.masks import unmatched_sum
+
     centres, strides = anchor_grid(rules)
     if distances.shape != (4 * rules.reg_max, strides.size) or logits.shape[1:] != strides.shape:
         raise ValueError(

@@ -13,8 +13,6 @@ from jaxtyping import Float32, Int32
 from tasks.compute.losses.columns import most_candidates
 from tasks.compute.losses.heads import Criterion
 from tasks.compute.losses.kernels.arrays import HeadArrays, Rules, Scratch, TargetArrays
-from tasks.compute.losses.kernels.largest import row_room
-from tasks.compute.losses.kernels.rows import row_losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +68,8 @@ class LossRows:
         normalisers: Float32[np.ndarray, " n"],
         positives: Int32[np.ndarray, " n"],
     ) -> None:
+        from tasks.compute.losses.kernels.rows import row_losses
+
         if self.rules.mask_aware:
             scratch = _ready_for(scratch, head)
         row_losses(head, self.targets, self.rules, scratch, *span, losses, normalisers, positives)
@@ -90,6 +90,8 @@ def _ready_for(scratch: Scratch, head: HeadArrays) -> Scratch:
 
 def scratch_of(rules: Rules, targets: TargetArrays) -> Scratch:
     """The memory that one thread needs for any pair with `targets`."""
+    from tasks.compute.losses.kernels.largest import row_room
+
     room = most_candidates(targets)
     most_targets = int(np.diff(targets.starts).max(initial=0))
     anchors = int(rules.level_starts[-1])
