@@ -56,7 +56,9 @@ def test_an_unknown_source_names_the_nearest() -> None:
 
 
 def test_a_source_without_a_name_is_told_the_names() -> None:
-    with pytest.raises(RecipeError, match="no source is named: set source to one of cells, digits, "):
+    with pytest.raises(
+        RecipeError, match="no source is named: set source to one of cells, digits, "
+    ):
         parse_source({"root": "photos"})
 
 
