@@ -47,6 +47,18 @@ class Made:
     note: str = ""
     """What the user should know of it, such as rows that failed."""
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what a run's record and `--json` tell of it."""
+        return {
+            "name": self.name,
+            "key": self.artifact.key,
+            "state": self.state,
+            "rows": self.artifact.rows,
+            "rows_made": self.rows_made,
+            "seconds": round(self.seconds, 3),
+            "note": self.note,
+        }
+
 
 @dataclass(frozen=True)
 class Table:
@@ -289,7 +301,7 @@ class Run:
         it."""
         if PLANNER.get():
             return self
-        self._runs.end(self._record, [_recorded(made) for made in self.made])
+        self._runs.end(self._record, [made.as_json() for made in self.made])
         self._held.close()
         leave_table(self.name, self.runtime.store, [_table_row(made) for made in self.made])
         return self
@@ -315,18 +327,6 @@ def _asked() -> tuple[str, dict[str, Any]]:
         return "", {}
     file = inspect.getsourcefile(context.flow.fn)
     return Path(file or "").stem, given.model_dump(mode="json")
-
-
-def _recorded(made: Made) -> dict[str, Any]:
-    return {
-        "name": made.name,
-        "key": made.artifact.key,
-        "state": made.state,
-        "rows": made.artifact.rows,
-        "rows_made": made.rows_made,
-        "seconds": round(made.seconds, 3),
-        "note": made.note,
-    }
 
 
 def _table_row(made: Made) -> dict[str, Any]:

@@ -61,6 +61,34 @@ def _parser(verbs: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def add_preset(parser: argparse.ArgumentParser) -> None:
+    """Add the preset and its changes, as every verb that goes through a flow has them."""
+    parser.add_argument("preset", metavar="PRESET|FILE", help="a preset's name, or a TOML file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.FIELD=VALUE",
+        help="change one setting, such as model.precision=bf16 or runtime.batch_size=32",
+    )
+
+
+def print_answer(header: Sequence[str], rows: Sequence[Sequence[Any]], *, as_json: bool) -> None:
+    """Print rows as a table for people, or as one JSON list of objects."""
+    if as_json:
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
+        return
+    from tasks.pages.tables import as_text
+
+    print(as_text(header, [tuple(_cell(value) for value in row) for row in rows]))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def runtime_of(given: argparse.Namespace, base: Runtime | None = None) -> Runtime:
     """Return `base`, or the environment's runtime, with the places that the flags name."""
     if given.store:

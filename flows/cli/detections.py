@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conf.errors import RecipeError
-from flows.cli import DAMAGED, DONE, print_json, runtime_of
+from flows.cli import DAMAGED, DONE, print_answer, print_json, runtime_of
 
 if TYPE_CHECKING:
     from storage.detections import Detections
@@ -53,20 +53,8 @@ def run(given: argparse.Namespace) -> int:
         return _export(given)
     if given.action == "page":
         return _page(given)
-    header, rows = _ANSWERS[given.action](given)
-    if given.json:
-        print_json([dict(zip(header, row, strict=True)) for row in rows])
-        return DONE
-    from tasks.pages.tables import as_text
-
-    print(as_text(header, [tuple(_shown(cell) for cell in row) for row in rows]))
+    print_answer(*_ANSWERS[given.action](given), as_json=given.json)
     return DONE
-
-
-def _shown(cell: Any) -> str:
-    if cell is None:
-        return ""
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def _subjects(given: argparse.Namespace, least: int, most: int | None = None) -> list[str]:

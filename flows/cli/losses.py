@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conf.errors import RecipeError
-from flows.cli import DONE, print_json, runtime_of
+from flows.cli import DONE, print_answer, print_json, runtime_of
 
 if TYPE_CHECKING:
     from storage.losses import LossMatrix
@@ -48,18 +48,8 @@ def run(given: argparse.Namespace) -> int:
         raise RecipeError(f"`losses {given.action}` wants {told}.")
     if given.action == "export":
         return _export(given)
-    header, rows = _ANSWERS[given.action](given)
-    if given.json:
-        print_json([dict(zip(header, row, strict=True)) for row in rows])
-        return DONE
-    from tasks.pages.tables import as_text
-
-    print(as_text(header, [tuple(_shown(cell) for cell in row) for row in rows]))
+    print_answer(*_ANSWERS[given.action](given), as_json=given.json)
     return DONE
-
-
-def _shown(cell: Any) -> str:
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def _opened(given: argparse.Namespace, kind: str, subject: int = 0) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from conf.load import load_preset
-from flows.cli import DONE, print_json, runtime_of
+from flows.cli import DONE, add_preset, print_json, runtime_of
 
 if TYPE_CHECKING:
     from flows.planning import Plan
@@ -18,14 +18,7 @@ _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the preset and its changes."""
-    parser.add_argument("preset", metavar="PRESET|FILE", help="a preset's name, or a TOML file")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.FIELD=VALUE",
-        help="change one setting, such as model.precision=bf16",
-    )
+    add_preset(parser)
 
 
 def run(given: argparse.Namespace) -> int:

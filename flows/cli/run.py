@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from conf.load import LoadedPreset, load_preset
 from conf.runtime import Runtime
-from flows.cli import DONE, print_json, runtime_of
+from flows.cli import DONE, add_preset, print_json, runtime_of
 from flows.server import prefect_server
 
 if TYPE_CHECKING:
@@ -29,14 +29,7 @@ SHOWN_ROWS = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the preset, its changes and --verbose."""
-    parser.add_argument("preset", metavar="PRESET|FILE", help="a preset's name, or a TOML file")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.FIELD=VALUE",
-        help="change one setting, such as model.precision=bf16 or runtime.batch_size=32",
-    )
+    add_preset(parser)
     parser.add_argument("--verbose", action="store_true", help="show Prefect's log")
 
 
@@ -108,17 +101,7 @@ def as_json(run: "Run", seconds: float) -> dict[str, Any]:
         "store": str(run.runtime.store),
         "seconds": round(seconds, 3),
         "artifacts": [
-            {
-                "name": made.name,
-                "key": made.artifact.key,
-                "state": made.state,
-                "rows": made.artifact.rows,
-                "rows_made": made.rows_made,
-                "seconds": round(made.seconds, 3),
-                "note": made.note,
-                "path": str(run.store.path_of(made.artifact)),
-            }
-            for made in run.made
+            made.as_json() | {"path": str(run.store.path_of(made.artifact))} for made in run.made
         ],
         "tables": [
             {"title": table.title, "header": table.header, "rows": list(table.rows)}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from conf.errors import RecipeError
-from flows.cli import DONE, print_json, runtime_of
+from flows.cli import DONE, print_answer, runtime_of
 
 if TYPE_CHECKING:
     from storage.tokens import TokenIndex
@@ -50,24 +50,13 @@ def run(given: argparse.Namespace) -> int:
     """Print the answer."""
     from storage.open import open_artifact
     from storage.tokens import TokenIndex
-    from tasks.pages.tables import as_text
 
     runtime = runtime_of(given)
     index = open_artifact(given.index, runtime.store)
     if not isinstance(index, TokenIndex):
         raise RecipeError(f"{given.index!r} is no index over activations: `featuremill ls` lists.")
-    header, rows = _ANSWERS[given.ask](index, given)
-    if given.json:
-        print_json([dict(zip(header, row, strict=True)) for row in rows])
-    else:
-        print(as_text(header, [tuple(_shown(cell) for cell in row) for row in rows]))
+    print_answer(*_ANSWERS[given.ask](index, given), as_json=given.json)
     return DONE
-
-
-def _shown(cell: Any) -> str:
-    if cell is None:
-        return ""
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def _feature(given: argparse.Namespace) -> int:

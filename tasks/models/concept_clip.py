@@ -29,6 +29,7 @@ from tasks.models.devices import (
     torch_dtype,
 )
 from tasks.models.identity import (
+    LOCAL,
     Sha256,
     WeightsMissing,
     WeightsUnreadable,
@@ -49,7 +50,6 @@ separated by commas."""
 CONTEXT = 77
 _TEXT_BATCH = 64
 _DEFAULT = "JerrryNie/ConceptCLIP"
-_LOCAL = "local-dir:"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _DECIDING = ("*.py", "*.json", "*.txt")
 _PIN = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -218,7 +218,7 @@ def _build(spec: ModelSpec, folder: Path) -> tuple[Any, Any]:
 
 
 def _require_consent(spec: ModelSpec) -> None:
-    is_local = spec.weights.startswith(_LOCAL)
+    is_local = spec.weights.startswith(LOCAL)
     wanted = f"{spec.weights if is_local else _repository(spec)}@{spec.revision}"
     given = [one.strip() for one in os.environ.get(CONSENT, "").split(",")]
     if wanted not in given:
@@ -271,8 +271,8 @@ def _find(spec: ModelSpec, models_root: Path) -> tuple[Path, Path]:
 
 
 def _folders(spec: ModelSpec, models_root: Path) -> list[Path]:
-    if spec.weights.startswith(_LOCAL):
-        name = spec.weights.removeprefix(_LOCAL)
+    if spec.weights.startswith(LOCAL):
+        name = spec.weights.removeprefix(LOCAL)
         if not name or Path(name).name != name or name.startswith("."):
             raise RecipeError(
                 f'weights = "{spec.weights}" leads out of the models root {models_root}: '
@@ -293,7 +293,7 @@ def _check_origin(spec: ModelSpec, folder: Path) -> None:
     record = folder / ORIGIN_NAME
     if folder.parent.name == "snapshots":
         return
-    if record.is_file() and not spec.weights.startswith(_LOCAL):
+    if record.is_file() and not spec.weights.startswith(LOCAL):
         found = json.loads(record.read_text()).get("revision")
         if found != spec.revision:
             raise RecipeError(

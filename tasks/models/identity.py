@@ -37,6 +37,22 @@ class LibraryDiffers(WorldError):
     """The recipe pins another version of a package than the one installed."""
 
 
+LOCAL = "local-dir:"
+"""What the name of a directory of the user's own begins with."""
+
+
+def local_folder(models_root: Path, named: str) -> Path:
+    """Return the directory that `local-dir:NAME` means; raises RecipeError when it is not under the
+    models root."""
+    name = named.removeprefix(LOCAL)
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise RecipeError(
+            f"{LOCAL}{name} does not name a directory under the models root {models_root}: "
+            f"say {LOCAL}NAME without a leading slash or '..'."
+        )
+    return models_root / name
+
+
 def title(spec: ModelSpec) -> str:
     """Return how messages name a model: `open_clip ViT-B-32 (laion2b_s34b_b79k)`."""
     return f"{spec.family} {spec.name} ({spec.weights})"

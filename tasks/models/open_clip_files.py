@@ -12,7 +12,14 @@ from typing import Any, cast
 
 from conf.errors import RecipeError, did_you_mean
 from conf.models import ModelSpec
-from tasks.models.identity import LibraryMissing, WeightsMissing, WeightsUnreadable, title
+from tasks.models.identity import (
+    LOCAL,
+    LibraryMissing,
+    WeightsMissing,
+    WeightsUnreadable,
+    local_folder,
+    title,
+)
 
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAMES = (
@@ -27,7 +34,7 @@ ORIGIN_NAME = "featuremill-origin.json"
 """Written by `models fetch` beside the weights: repository and revision."""
 
 _TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
-_HUB, _LOCAL = "hf-hub:", "local-dir:"
+_HUB = "hf-hub:"
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,10 @@ def find_files(spec: ModelSpec, models_root: Path) -> Found:
 
     Raises WeightsMissing, which says where was looked, and RecipeError for an unknown name.
     """
-    if spec.weights.startswith(_LOCAL):
-        return _in_folder(spec, _inside(models_root, spec.weights.removeprefix(_LOCAL)))
-    if spec.name.startswith(_LOCAL):
-        return _in_folder(spec, _inside(models_root, spec.name.removeprefix(_LOCAL)))
+    if spec.weights.startswith(LOCAL):
+        return _in_folder(spec, local_folder(models_root, spec.weights))
+    if spec.name.startswith(LOCAL):
+        return _in_folder(spec, local_folder(models_root, spec.name))
     if spec.name.startswith(_HUB):
         return _hub_files(spec, models_root)
     require_architecture(spec.name)
@@ -142,7 +149,7 @@ def deciding_files(spec: ModelSpec, found: Found) -> list[Path]:
 
 def _in_folder(spec: ModelSpec, folder: Path) -> Found:
     own = folder if (folder / CONFIG_NAME).is_file() else None
-    if own is None and spec.name.startswith((_LOCAL, _HUB)):
+    if own is None and spec.name.startswith((LOCAL, _HUB)):
         raise WeightsMissing(title(spec), [folder / CONFIG_NAME], _copy_there(folder))
     if own is None:
         require_architecture(spec.name)
@@ -208,15 +215,6 @@ def _weights_in(folder: Path, wanted: str = "") -> Path | None:
 
 def _by_end(folder: Path, end: str) -> Iterator[Path]:
     yield from sorted(folder.glob(f"*.{end}"))
-
-
-def _inside(models_root: Path, name: str) -> Path:
-    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise RecipeError(
-            f"{_LOCAL}{name} does not name a directory under the models root {models_root}: "
-            f"say {_LOCAL}NAME without a leading slash or '..'."
-        )
-    return models_root / name
 
 
 def _origin(folder: Path) -> str | None:

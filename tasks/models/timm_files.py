@@ -10,7 +10,14 @@ from typing import Any
 
 from conf.errors import RecipeError, did_you_mean
 from conf.models import ModelSpec
-from tasks.models.identity import LibraryMissing, WeightsMissing, WeightsUnreadable, title
+from tasks.models.identity import (
+    LOCAL,
+    LibraryMissing,
+    WeightsMissing,
+    WeightsUnreadable,
+    local_folder,
+    title,
+)
 from tasks.models.open_clip_files import ORIGIN_NAME, home
 
 CONFIG_NAME = "config.json"
@@ -18,7 +25,7 @@ WEIGHTS_NAME = "model.safetensors"
 NEEDED = ("input_size", "mean", "std")
 """What a configuration of pixels says at least."""
 
-_HUB, _LOCAL = "hf-hub:", "local-dir:"
+_HUB = "hf-hub:"
 _REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 
 
@@ -49,7 +56,7 @@ def find_files(spec: ModelSpec, models_root: Path) -> Found:
     folder = _folder(spec, models_root)
     config = folder / CONFIG_NAME if folder else None
     if folder is None or config is None or not config.is_file():
-        if spec.name.startswith((_HUB, _LOCAL)):
+        if spec.name.startswith((_HUB, LOCAL)):
             raise WeightsMissing(title(spec), [folder / CONFIG_NAME if folder else ""],
                                  _remedy(spec, folder))  # fmt: skip
         require_architecture(spec.name)
@@ -114,8 +121,8 @@ def read_config(path: Path) -> dict[str, Any]:
 def _folder(spec: ModelSpec, models_root: Path) -> Path | None:
     """Return the directory that `spec` names; None where everything is random or timm's own."""
     for named in (spec.weights, spec.name):
-        if named.startswith(_LOCAL):
-            return _inside(models_root, named.removeprefix(_LOCAL))
+        if named.startswith(LOCAL):
+            return local_folder(models_root, named)
     if spec.name.startswith(_HUB):
         return home(spec.name, "default", models_root)
     if spec.is_random:
@@ -129,18 +136,9 @@ def _folder(spec: ModelSpec, models_root: Path) -> Path | None:
     return home(f"{_HUB}timm/{spec.name}", "default", models_root)
 
 
-def _inside(models_root: Path, name: str) -> Path:
-    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise RecipeError(
-            f"{_LOCAL}{name} does not name a directory under the models root {models_root}: "
-            f"say {_LOCAL}NAME without a leading slash or '..'."
-        )
-    return models_root / name
-
-
 def _architecture(spec: ModelSpec, config: Path, said: str) -> str:
     require_architecture(said)
-    says_none = spec.name == "default" or spec.name.startswith((_HUB, _LOCAL))
+    says_none = spec.name == "default" or spec.name.startswith((_HUB, LOCAL))
     if says_none or spec.name.partition(".")[0] == said.partition(".")[0]:
         return said
     raise RecipeError(
@@ -159,7 +157,7 @@ def _weights(spec: ModelSpec, folder: Path | None) -> Path | None:
 
 
 def _remedy(spec: ModelSpec, folder: Path | None) -> str:
-    if spec.weights.startswith(_LOCAL) or spec.name.startswith(_LOCAL):
+    if spec.weights.startswith(LOCAL) or spec.name.startswith(LOCAL):
         return (
             f"Copy {WEIGHTS_NAME} and {CONFIG_NAME} into {folder}, or set FEATUREMILL_MODELS to "
             "the directory that holds it."

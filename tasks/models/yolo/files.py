@@ -12,6 +12,7 @@ from conf.keys import sha256_of
 from conf.machine import package_version
 from conf.models import ModelSpec
 from tasks.models.identity import (
+    LOCAL,
     LibraryMissing,
     Sha256,
     WeightsMissing,
@@ -28,7 +29,6 @@ WEIGHTS_NAME, ARCHITECTURE_NAME = "model.safetensors", "model.yaml"
 
 _DISTRIBUTIONS = ("ultralytics-opencv-headless", "ultralytics")
 _FAMILIES = ("v8", "11", "26")
-_LOCAL = "local-dir:"
 _SCALED = re.compile(r"(?P<stem>yolov?\d+)(?P<scale>[nslmx])(?P<rest>-.*)?")
 HEADS = {"Detect": "detect", "Segment": "segment", "Segment26": "segment"}
 """Heads that are adapted, and what they do."""
@@ -102,14 +102,14 @@ def find_files(spec: ModelSpec, models_root: Path) -> ModelFiles:
     """Return the files that `spec` means; raises WeightsMissing and RecipeError."""
     if spec.name == POCKET:
         return _pocket(spec)
-    if spec.weights.startswith(_LOCAL):
-        return _in_folder(spec, _within(models_root, spec.weights.removeprefix(_LOCAL)))
+    if spec.weights.startswith(LOCAL):
+        return _in_folder(spec, _within(models_root, spec.weights.removeprefix(LOCAL)))
     if spec.is_random:
         seed_of(spec)  # refuses what is no number
         return ModelFiles(architecture=_architecture_file(spec, models_root))
     if spec.weights != "default":
         raise RecipeError(
-            f"{spec.weights!r} names no weights of a yolo model. Say {_LOCAL}NAME (a directory "
+            f"{spec.weights!r} names no weights of a yolo model. Say {LOCAL}NAME (a directory "
             "under the models root), random:SEED, or leave it out for NAME.pt under the models "
             "root."
         )
