@@ -13,7 +13,8 @@ import numpy as np
 
 from conf.errors import RecipeError
 from conf.keys import ArtifactKey
-from storage.errors import DamagedArtifact
+from conf.tokens import SEGMENT_TOKENS, IndexRecipe
+from storage.errors import DamagedArtifact, StoreError
 from storage.manifest import Manifest
 from storage.store import Artifact, ArtifactStore
 from storage.tokens.postings import INDEX, OFFSETS, TOKENS, VALUES, map_array
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray[Any, Any]
-
-SEGMENT_TOKENS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +216,7 @@ class TokenIndex(TokenPostings):
 
     def __init__(self, store: ArtifactStore, artifact: Artifact) -> None:
         joined = store.manifest(artifact.key)
+        _check_version(joined)
         super().__init__(store, _input(store, joined, "postings"))
         self.artifact, self.manifest = artifact, joined
 
@@ -281,6 +281,16 @@ class TokenIndex(TokenPostings):
                 "max": largest[order],
                 "mean": (sums / positions.lengths[rows])[order],
             }
+        )
+
+
+def _check_version(joined: Manifest) -> None:
+    version = ArtifactKey.parse(joined.key).version
+    if version != IndexRecipe.version:
+        raise StoreError(
+            f"{joined.key} is of version {version}; this reads indexes of version "
+            f"{IndexRecipe.version}, which join postings with reviews. Run its flow again: that "
+            "makes one of them beside it."
         )
 
 
