@@ -52,15 +52,17 @@ def keep_reviews(
     with open_activations(files.activations) as source:
         positions = map_positions(source)
         frame = review_frame(read_arrays(files.metadata), source.review_ids(), files.metadata)
+    read: dict[Path, str | None] = {
+        files.activations: recipe.activations_sha256,
+        files.metadata: recipe.metadata_sha256,
+    }
     if tokenizer:
         found = TextTokenizer.load(tokenizer, runtime.models)
         check_counts(found, frame["review_id"], frame["full_text"], positions.lengths)
+        read[found.path] = recipe.tokenizer_sha256
     with draft.write_part(part) as writer:
         write_reviews(writer, frame, positions)
-        check_unchanged(
-            store,
-            {files.activations: recipe.activations_sha256, files.metadata: recipe.metadata_sha256},
-        )
+        check_unchanged(store, read)
     return len(frame)
 
 

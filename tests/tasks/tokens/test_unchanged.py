@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conf.tokens import FilesSource
+from conf.runtime import Runtime
+from conf.tokens import FilesSource, ReviewsRecipe
+from storage.drafts import Making
+from storage.hashes import Hashes
+from storage.publishing import driving
 from storage.store import ArtifactStore
 from storage.tokens import TokenIndex
 from storage.tokens.errors import FileChanged
 from storage.tokens.seedfiles import write_metadata
-from tasks.tokens import indexing
+from tasks.tokens import indexing, keep_reviews
 
 FEATURES, VALUES = np.tile(np.arange(4, dtype=np.int32), (60, 1)), np.ones((60, 4), np.float32)
 REVIEWS = np.arange(60) // 10
@@ -46,6 +50,26 @@ def test_a_file_that_changes_while_it_is_read_is_not_sealed(
     store = ArtifactStore(tmp_path / "store")
     kinds = [key.kind for key in store.published()]
     assert kinds == (["token-reviews"] if changed == "activations" else [])
+
+
+def test_a_tokenizer_that_is_not_the_one_of_the_recipe_seals_nothing(
+    files_of: Callable[..., FilesSource], tmp_path: Path
+) -> None:
+    files = files_of(tmp_path, FEATURES, VALUES, REVIEWS, texts=["the " * 10] * 6)
+    store = ArtifactStore(tmp_path / "store")
+    with Hashes(store.path / "hashes.sqlite") as hashes:
+        recipe = ReviewsRecipe(
+            activations_sha256=hashes.sha256_of_file(files.activations),
+            metadata_sha256=hashes.sha256_of_file(files.metadata),
+            tokenizer_sha256="0" * 64,
+        )
+    runtime = Runtime(store=store.path, progress=False)
+    with driving(store, Making(recipe, {}, ("reviews",))) as draft:
+        assert draft is not None
+        (part,) = draft.pending()
+        with pytest.raises(FileChanged, match=r"tokenizer.json has changed while it was read"):
+            keep_reviews.fn(recipe, part=part, files=files, tokenizer="minilm", runtime=runtime)
+        assert draft.pending() == [part]
 
 
 def test_other_metadata_are_joined_with_the_same_postings(
