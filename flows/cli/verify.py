@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 
+from conf.errors import RecipeError
 from flows.cli import DAMAGED, DONE, print_json, runtime_of
 from storage.runs import Runs
 from storage.store import ArtifactStore
@@ -28,7 +30,7 @@ def run(given: argparse.Namespace) -> int:
     findings = list(verify(store))
     bad = [finding for finding in findings if not finding.is_whole]
     if given.repair and bad:
-        return _repair(store, [one for one in bad if one.state == "damaged"], given)
+        return _repair(store, bad, given)
     if given.json:
         print_json([asdict(finding) for finding in findings])
         return DAMAGED if bad else DONE
@@ -45,21 +47,26 @@ def run(given: argparse.Namespace) -> int:
     return DAMAGED if bad else DONE
 
 
-def _repair(store: ArtifactStore, damaged: list[Finding], given: argparse.Namespace) -> int:
-    """Run again the newest run that made or reused each damaged artifact; verify once more."""
+def _repair(store: ArtifactStore, bad: list[Finding], given: argparse.Namespace) -> int:
+    """Run again the newest run that made or reused each artifact that is damaged or gone."""
     from flows.cli.resume import execute_again
 
-    for finding in damaged:
-        print(f"damaged: {finding.name}: {finding.reason}", file=sys.stderr)
-    makers = dict.fromkeys(
-        run.id for finding in damaged if (run := Runs(store.path).maker_of(finding.name))
-    )
-    runs = {run.id: run for run in Runs(store.path).all()}
-    for run_id in makers:
-        execute_again(runs[run_id], given)
-    lost = [one.name for one in damaged if not store.holds(one.name)]
+    for finding in bad:
+        print(f"{finding.state}: {finding.name}: {finding.reason}", file=sys.stderr)
+    runs, before = Runs(store.path), store.refs.all()
+    found = (runs.maker_of(before.get(one.name, one.name)) for one in bad)
+    for run in {run.id: run for run in found if run}.values():
+        execute_again(run, given)
+    now = store.refs.all()
+    lost = [one.name for one in bad if not _is_there(store, now.get(one.name, one.name))]
     for name in lost:
         print(
             f"not remade: {name}. No run on record makes it; run its flow again.", file=sys.stderr
         )
     return DAMAGED if lost else DONE
+
+
+def _is_there(store: ArtifactStore, key: str) -> bool:
+    with suppress(RecipeError):  # no key: a part of a draft, or a name for nonsense
+        return store.holds(key)
+    return False

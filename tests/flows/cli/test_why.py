@@ -70,6 +70,29 @@ def test_repair_remakes_what_a_run_on_record_made(
     assert main(["verify", "--store", str(store)]) == 0
 
 
+def test_repair_remakes_what_an_earlier_verify_has_quarantined(
+    two_runs: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, (_, new) = two_runs
+    held = ArtifactStore(store)
+    harm(held, new)
+    assert main(["verify", "--store", str(store)]) == 3
+    assert "`featuremill verify --repair` remakes" in capsys.readouterr().out
+    assert main(["verify", "--repair", "--store", str(store)]) == 0
+    assert "dangling: digits/features: refers to" in capsys.readouterr().err
+    assert held.holds(new)
+
+
+def test_repair_names_a_damaged_draft_and_does_not_call_it_whole(
+    own_store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = own_store / "drafts" / "image-labels" / "image-labels-v1-0123456789abcdef" / "plan.json"
+    plan.parent.mkdir(parents=True)
+    plan.write_text("{")
+    assert main(["verify", "--repair"]) == 3
+    assert "not remade: draft image-labels-v1-0123456789abcdef" in capsys.readouterr().err
+
+
 def test_what_no_run_on_record_made_is_named(
     own_store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
