@@ -2,11 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from storage.detections.schema import SHARED, insert, insert_images, new_database
 from storage.errors import StoreError
@@ -38,14 +35,6 @@ CREATE TABLE left_out (
 TABLES = (*SHARED, DISTANCES, LEFT_OUT)
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of a matrix, by the images that they are of."""
-
-    contents: Sequence[str]
-    block: Block
-
-
 def finish(draft: "Draft") -> None:
     """Make distances.db of the sealed parts; without pairs where there are too many images."""
     folders = [draft.parts / name for name in draft.part_rows]
@@ -55,15 +44,15 @@ def finish(draft: "Draft") -> None:
         run_id = _insert_run(opened, RunCard.read(folders[0]))
         sizes: dict[str, tuple[int | None, int | None]] = {}
         for name, folder in zip(draft.part_rows, folders, strict=True):
-            pixels = Block.read(folder).sizes_px.tolist()
+            pixels = Block.read_sizes_px(folder).tolist()
             sizes |= {c: (h, w) for c, (h, w) in zip(draft.rows_of(name), pixels, strict=True)}
         ids = insert_images(opened, sizes)
         if len(sizes) > draft.plan["recipe"]["database_images"]:
             insert(opened, "left_out", [{"run_id": run_id, "pairs": len(sizes) ** 2}])
             return
         for name, folder in zip(draft.part_rows, folders, strict=True):
-            rows = Rows(draft.rows_of(name), Block.read(folder))
-            insert_distances(opened, run_id, ids, rows, RunCard.read(folder))
+            rows, block = draft.rows_of(name), Block.read(folder)
+            insert_distances(opened, run_id, ids, rows, block, RunCard.read(folder))
 
 
 def write_distances(matrices: Sequence[LossMatrix], path: Path) -> int:
@@ -85,26 +74,28 @@ def copy_into(opened: sqlite3.Connection, matrix: LossMatrix) -> int:
     """
     run_id = _insert_run(opened, matrix.card)
     ids = _known_images(opened, matrix)
-    count = 0
-    for content in matrix.contents:
-        found = matrix.row(content)
-        assert found is not None
-        block, place = found
-        row = Rows([content], _one_row(block, place))
-        count += insert_distances(opened, run_id, ids, row, matrix.card)
-    return count
+    return sum(
+        insert_distances(opened, run_id, ids, rows, block, matrix.card)
+        for rows, block in matrix.blocks()
+    )
 
 
 def insert_distances(
-    opened: sqlite3.Connection, run_id: int, ids: dict[str, int], rows: Rows, card: RunCard
+    opened: sqlite3.Connection,
+    run_id: int,
+    ids: dict[str, int],
+    rows: Sequence[str],
+    block: Block,
+    card: RunCard,
 ) -> int:
-    """Insert every component of every pair in `rows`; return how many rows that are."""
+    """Insert every component of every pair in `block`, whose rows are of the images `rows`; return
+    how many rows of the table that are."""
     created_ts = int(card.run["created_ts"])
-    columns = [ids[content] for content in rows.block.contents]
+    columns = [ids[content] for content in block.contents]
 
     def pairs() -> Iterator[tuple[Any, ...]]:
-        for place, content in enumerate(rows.contents):
-            for component, losses in zip(card.components, rows.block.losses, strict=True):
+        for place, content in enumerate(rows):
+            for component, losses in zip(card.components, block.losses, strict=True):
                 for img_j, loss in zip(columns, losses[place].tolist(), strict=True):
                     yield run_id, ids[content], img_j, component, loss, created_ts
 
@@ -138,16 +129,3 @@ def _known_images(opened: sqlite3.Connection, matrix: LossMatrix) -> dict[str, i
     ]
     insert(opened, "images", rows)
     return ids
-
-
-def _one_row(block: Block, place: int) -> Block:
-    row = slice(place, place + 1)
-    return Block(
-        block.losses[:, row],
-        block.normalisers[row],
-        block.positives[row],
-        block.columns,
-        block.targets,
-        block.digests,
-        np.ascontiguousarray(block.sizes_px[row]),
-    )

@@ -46,6 +46,15 @@ class Block:
 
         return cls(**load_file(folder / ARRAYS))
 
+    @staticmethod
+    def read_sizes_px(folder: Path) -> NDArray[np.int32]:
+        """Return `sizes_px` of the part in `folder`, and read nothing else."""
+        from safetensors import safe_open
+
+        with safe_open(folder / ARRAYS, framework="numpy") as file:
+            sizes_px: NDArray[np.int32] = file.get_tensor("sizes_px")
+        return sizes_px
+
     @property
     def contents(self) -> tuple[str, ...]:
         """The sha256, in hex, of each column's image."""

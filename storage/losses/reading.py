@@ -1,6 +1,6 @@
 """Reading loss matrices: pairs, components, regrets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,8 +118,8 @@ class LossMatrix:
         """Height and width of every image, by its sha256."""
         return {
             content: (int(size[0]), int(size[1]))
-            for marker, block in zip(self._markers, self._all, strict=True)
-            for content, size in zip(marker.rows, block.sizes_px, strict=True)
+            for rows, block in self.blocks()
+            for content, size in zip(rows, block.sizes_px, strict=True)
         }
 
     def known(self, contents: Sequence[str], digests: NDArray[np.uint8]) -> "Known":
@@ -138,6 +138,11 @@ class LossMatrix:
         """Return the block that holds the row of an image, and its place there; None of none."""
         found = self._rows.get(content)
         return (self._block(found[0]), found[1]) if found else None
+
+    def blocks(self) -> Iterator[tuple[Sequence[str], Block]]:
+        """Yield every block with the images that its rows are of."""
+        for marker, block in zip(self._markers, self._all, strict=True):
+            yield marker.rows, block
 
     @cached_property
     def _rows(self) -> dict[str, tuple[int, int]]:
