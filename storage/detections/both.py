@@ -36,12 +36,7 @@ def validate_distances(path: Path, runs: Runs) -> list[Check]:
     """Return what checking distances.db found, beside the `runs` of an embeddings.db."""
     with closing(connect(path)) as opened:
         whole = Checking(path.name)
-        try:
-            sound = check_frame(opened, (*SHARED, _DISTANCES), whole)
-        except sqlite3.DatabaseError as problem:
-            whole.check("file", 1, [str(problem)])
-            sound = False
-        if not sound:
+        if not check_frame(opened, (*SHARED, _DISTANCES), whole):
             return whole.made
         here = runs_of(opened, "distances", ("img_i", "img_j"))
         strangers = [f"run {key} is in no row of embeddings.db" for key in here.keys() - runs]

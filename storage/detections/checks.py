@@ -68,8 +68,10 @@ def check_frame(opened: sqlite3.Connection, wanted: Sequence[str], checking: Che
 
     `wanted` are the statements that make the tables.
     """
-    told = [row[0] for row in opened.execute("PRAGMA integrity_check")]
-    checking.check("file", 1, [] if told == ["ok"] else told)
+    if problems := _damage(opened):
+        checking.check("file", 1, problems)
+        return False
+    checking.check("file", 1, [])
     fresh = sqlite3.connect(":memory:")
     for statement in wanted:
         fresh.execute(statement)
@@ -85,3 +87,12 @@ def check_frame(opened: sqlite3.Connection, wanted: Sequence[str], checking: Che
     rows = [f"row {row[1]} of {row[0]} points to no row of {row[2]}" for row in broken]
     checking.check("references", len(found), rows)
     return not missing
+
+
+def _damage(opened: sqlite3.Connection) -> list[str]:
+    """Return what is wrong with the file itself: of a damaged one no row can be trusted."""
+    try:
+        told = [row[0] for row in opened.execute("PRAGMA integrity_check")]
+    except sqlite3.DatabaseError as problem:
+        return [str(problem)]
+    return [] if told == ["ok"] else told

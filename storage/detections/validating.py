@@ -27,12 +27,7 @@ def validate_embeddings(path: Path) -> tuple[list[Check], Runs]:
     `images`, the set of its contents. Raises StoreError when there is no file."""
     with closing(connect(path)) as opened:
         whole = Checking(path.name)
-        try:
-            sound = check_frame(opened, TABLES, whole)
-        except sqlite3.DatabaseError as problem:
-            whole.check("file", 1, [str(problem)])
-            sound = False
-        if not sound:
+        if not check_frame(opened, TABLES, whole):
             return whole.made, {}
         runs = runs_of(opened, "embeddings", ("embeddings.img_id",))
         found = whole.made
@@ -138,17 +133,18 @@ def _check_features(opened: sqlite3.Connection, run: Row, checking: Checking) ->
         try:
             whole, means = _arrays(embedding)["embedding"], _arrays(gap)
             maps_of = _arrays(maps) if maps else {}
-        except (ValueError, KeyError) as problem:
-            faults.append(f"the features of image {img_id}: {problem}")
+            names = sorted(means, key=lambda name: int(name.rpartition("_")[2]))
+            last = means[names[-1]][0]
+            wrong = [name for name in maps_of if not _has_mean(maps_of[name], means[name])]
+        except (ValueError, LookupError) as problem:
+            faults.append(f"the features of image {img_id} cannot be compared: {problem}")
             continue
-        names = sorted(means, key=lambda name: int(name.rpartition("_")[2]))
         shapes.add(tuple((name, means[name].shape) for name in names))
-        if not np.array_equal(means[names[-1]][0], whole):
+        if not np.array_equal(last, whole):
             faults.append(f"the embedding of image {img_id} is not the mean of {names[-1]}")
         faults += [
             f"the map {name} of image {img_id} does not have the mean that is stored"
-            for name, values in maps_of.items()
-            if not _has_mean(values, means[name])
+            for name in wrong
         ]
     checking.check("features: means, maps and embedding agree", rows, faults)
     wide = [] if len(shapes) <= 1 else [f"{len(shapes)} sets of layers or shapes in one run"]
@@ -198,7 +194,8 @@ def _by_image(opened: sqlite3.Connection, run: Row) -> Iterator[tuple[int, Row, 
 
 def _box_faults(row: Row, image: Row, run: Row) -> list[str]:
     x1, y1, x2, y2 = (row[f"box_{side}"] for side in ("x1", "y1", "x2", "y2"))
-    inside = 0 <= x1 < x2 <= image["width_px"] and 0 <= y1 < y2 <= image["height_px"]
+    width_px, height_px = image["width_px"] or 0, image["height_px"] or 0  # null: nothing fits
+    inside = 0 <= x1 < x2 <= width_px and 0 <= y1 < y2 <= height_px
     faults = [] if inside else [f"prediction {row['id']} lies outside of its image"]
     if not run["conf"] < row["confidence"] <= 1:
         faults.append(
@@ -235,9 +232,16 @@ def _summary_faults(img_id: int, image: Row, found: list[Row], run: Row) -> list
     counts: dict[str, int] = {}
     for row in found:
         counts[str(row["class_id"])] = counts.get(str(row["class_id"]), 0) + 1
-    if json.loads(image["category_distribution"]) != counts:
+    if _distribution(image) != counts:
         faults.append(f"the category_distribution of image {img_id} is not that of its predictions")
     return faults
+
+
+def _distribution(image: Row) -> Any:
+    try:
+        return json.loads(image["category_distribution"] or "null")
+    except ValueError:
+        return None
 
 
 def components_of(run: Row) -> set[str]:

@@ -174,6 +174,24 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
         "embeddings: of one shape",
     ),
     "a map is another": (spoil_map, "features: means, maps and embedding agree"),
+    "a map is of no layer": (
+        spoil(
+            "UPDATE features SET bottleneck_features = ? WHERE img_id = 1",
+            save({"bottleneck_layer_9": np.zeros((1, 2, 2, 3), np.float16)}),
+        ),
+        "features: means, maps and embedding agree",
+    ),
+    "means of no layer": (
+        spoil(
+            "UPDATE features SET gap_features = ? WHERE img_id = 1",
+            save({"mean": np.zeros((1, 3), np.float32)}),
+        ),
+        "features: means, maps and embedding agree",
+    ),
+    "an image without a size": (
+        spoil("UPDATE images SET width_px = NULL"),
+        "predictions: boxes and confidences",
+    ),
     "a box is outside": (
         spoil("UPDATE predictions SET box_x2 = 80.5 WHERE id = 1"),
         "predictions: boxes and confidences",
@@ -203,6 +221,14 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a distribution is another": (
         spoil("""UPDATE embeddings SET category_distribution = '{"0": 1}' WHERE img_id = 1"""),
+        "predictions: mean_conf, category_distribution",
+    ),
+    "a distribution is missing": (
+        spoil("UPDATE embeddings SET category_distribution = NULL WHERE img_id = 1"),
+        "predictions: mean_conf, category_distribution",
+    ),
+    "a distribution is no JSON": (
+        spoil("UPDATE embeddings SET category_distribution = 'many' WHERE img_id = 1"),
         "predictions: mean_conf, category_distribution",
     ),
     "a loss is negative": (
@@ -247,6 +273,13 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     assert wrong(tmp_path / "embeddings.db") == {"file": "file is not a database"}
     with pytest.raises(StoreError, match="There is no database"):
         validate(tmp_path / "absent.db")
+
+
+def test_a_damaged_file_is_told_and_its_rows_are_not_read(database: Path) -> None:
+    content = bytearray(database.read_bytes())
+    content[16384 * 2 :] = b"\xff" * len(content[16384 * 2 :])
+    database.write_bytes(content)
+    assert wrong(database).keys() == {"file"}
 
 
 # Both databases
