@@ -1,10 +1,8 @@
 """The page of a batch, in text and in a real browser."""
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,26 +82,8 @@ def test_the_terminals_table_has_the_best_label_and_the_five_scores() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Return chromium with the page open, its window as wide as a laptop's."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    path = Path(tmp_path_factory.mktemp("page")) / "page.html"
-    path.write_text(page(), encoding="utf-8")
-    options = Options()
-    options.binary_location = str(shutil.which("chromium"))
-    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{argument}")
-    options.add_argument("--window-size=1300,900")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        driver.get(path.as_uri())
-        yield driver
-    finally:
-        driver.quit()
+def browser(show_page: Callable[[str], Any]) -> Any:
+    return show_page(page())
 
 
 def shown(browser: Any) -> list[str]:

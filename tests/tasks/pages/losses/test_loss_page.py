@@ -1,9 +1,7 @@
 """The page of a loss matrix, in text and in a real browser."""
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,25 +54,8 @@ def test_a_large_matrix_is_thinned_and_says_so() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    path = Path(tmp_path_factory.mktemp("page")) / "page.html"
-    path.write_text(loss_page(view()), encoding="utf-8")
-    options = Options()
-    options.binary_location = str(shutil.which("chromium"))
-    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{argument}")
-    options.add_argument("--window-size=1300,900")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        driver.get(path.as_uri())
-        yield driver
-    finally:
-        driver.quit()
+def browser(show_page: Callable[[str], Any]) -> Any:
+    return show_page(loss_page(view()))
 
 
 def told(browser: Any) -> list[str]:
