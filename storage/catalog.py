@@ -4,7 +4,7 @@ will."""
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,7 +73,7 @@ class Catalog:
         return self._read(None)
 
     def _read(self, kind: str | None) -> list[Entry]:
-        with self._synchronised() as database:
+        with closing(self._open()) as database:
             rows = database.execute(
                 f"SELECT {_COLUMNS} FROM artifacts WHERE ?1 IS NULL OR kind = ?1 "
                 "ORDER BY at DESC, key",
@@ -83,20 +83,8 @@ class Catalog:
 
     def family(self, kind: str, family: str) -> list[ArtifactKey]:
         """Return the keys of the published artifacts of `kind` that share rows with `family`."""
-        if self._looks_once:
-            found = (entry.key for entry in self.entries(kind) if entry.family == family)
-            return sorted(map(ArtifactKey.parse, found))
-        with self._synchronised() as database:
-            rows = database.execute(
-                "SELECT key FROM artifacts WHERE kind = ? AND family = ? ORDER BY key",
-                [kind, family],
-            )
-            return [ArtifactKey.parse(key) for (key,) in rows]
-
-    @contextmanager
-    def _synchronised(self) -> Iterator[sqlite3.Connection]:
-        with closing(self._open()) as database:
-            yield database
+        found = (entry.key for entry in self.entries(kind) if entry.family == family)
+        return sorted(map(ArtifactKey.parse, found))
 
     def _open(self) -> sqlite3.Connection:
         """Return the database, up to date; in memory where the store cannot be written."""

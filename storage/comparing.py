@@ -45,7 +45,7 @@ def compare(store: ArtifactStore, old: Artifact, new: Artifact) -> Difference:
     kind = find_kind(new.kind)
     moved = kind.compare or _moved
     return Difference(
-        fields=explain(store, Catalog(store), new.key, old.key),
+        fields=explain(Catalog(store), new.key, old.key),
         rows_added=len(after - before),
         rows_gone=len(before - after),
         rows_shared=len(after & before),

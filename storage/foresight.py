@@ -195,7 +195,7 @@ def _differences(
         if key in promised:
             told.append(f"{promised[key]} is made anew")
         elif name not in making.recipe.row_inputs:  # of those the rows tell
-            because = explain(store, catalog, key, relative.inputs.get(name, ""))
+            because = explain(catalog, key, relative.inputs.get(name, ""))
             told.append(f"{line} ({', '.join(because)})" if because else line)
     told += _row_reasons(store, making, relative)
     return told or ["it was made before, and is no longer there"]

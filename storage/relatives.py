@@ -6,7 +6,6 @@ from typing import Any
 
 from conf.keys import ArtifactKey, canonical_json
 from storage.catalog import Catalog, Entry
-from storage.store import ArtifactStore
 
 _SHOWN = 3
 _LONG = 60
@@ -55,11 +54,12 @@ def differences(new: Identity, old: Identity) -> list[str]:
     return [f"{field}: {_change(*pair)}" for field, pair in pairs.items() if _differ(*pair)]
 
 
-def explain(
-    store: ArtifactStore, catalog: Catalog, key: str, than: str, depth: int = 4
-) -> list[str]:
+def explain(catalog: Catalog, key: str, than: str, depth: int = 4) -> list[str]:
     """Return how `key` differs from `than`, field by field, and why its inputs do, indented."""
-    known = {entry.key: entry for entry in catalog.entries()}
+    return _explained({entry.key: entry for entry in catalog.entries()}, key, than, depth)
+
+
+def _explained(known: Mapping[str, Entry], key: str, than: str, depth: int) -> list[str]:
     if key not in known or than not in known:
         return []
     new, old = identity_of(known[key]), identity_of(known[than])
@@ -69,7 +69,7 @@ def explain(
         name = line.partition(":")[0]
         pair = new["inputs"].get(name), old["inputs"].get(name)
         if depth and all(isinstance(one, str) for one in pair):
-            lines += [f"  {line}" for line in explain(store, catalog, *pair, depth=depth - 1)]
+            lines += [f"  {line}" for line in _explained(known, *pair, depth - 1)]
     return lines
 
 

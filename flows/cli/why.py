@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print a line for each field that differs; those of inputs are indented."""
     store = ArtifactStore(runtime_of(given).store, create=False)
-    catalog = Catalog(store)
+    catalog = Catalog(store, look_once=True)
     artifact = store.resolve(given.key)
     than = store.resolve(given.than).key if given.than else _nearest(catalog, artifact.key)
-    lines = explain(store, catalog, artifact.key, than) if than else []
+    lines = explain(catalog, artifact.key, than) if than else []
     if given.json:
         print_json({"key": artifact.key, "than": than, "differences": lines})
     elif than is None:

@@ -10,7 +10,9 @@ from conf.images import ImageRecipe
 from conf.keys import ArtifactKey
 from conf.labels import LabelRecipe
 from storage.accepting import accept, accepted
+from storage.catalog import Catalog
 from storage.open import open_artifact
+from storage.relatives import explain
 from storage.store import Artifact, ArtifactStore
 from storage.verify import verify
 
@@ -69,6 +71,12 @@ def test_what_was_made_of_it_is_accepted_by_its_present_inputs(store: ArtifactSt
     labels = accept(store, stored(store, "labels"), "")
     assert store.manifest(labels.key).inputs["images"] == features.key
     assert open_artifact(labels, store).equals(open_artifact("small/labels", store))
+    older, now = stored(store, "labels").key, LabelRecipe.version
+    assert explain(Catalog(store), labels.key, older) == [
+        f"version: {now}, was {now - 1}",
+        f"images: {features.key}, was {stored(store, 'features').key}",
+        f"  version: {ImageRecipe.version}, was {ImageRecipe.version - 1}",
+    ]
 
 
 def test_what_is_of_the_present_version_needs_no_accepting(store: ArtifactStore) -> None:

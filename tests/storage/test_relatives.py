@@ -63,5 +63,5 @@ def test_what_is_published_is_explained_by_the_identity_that_made_its_key(featur
 
 def test_an_artifact_is_explained_by_its_input(features: Any) -> None:
     first, second = features.make([1]), features.make([2])
-    (line,) = explain(features.store, Catalog(features.store), second.key, first.key)
+    (line,) = explain(Catalog(features.store), second.key, first.key)
     assert line.startswith("content: content-v1-")
