@@ -3,10 +3,11 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.accepting import accepted
 from storage.atomic import exclusive, fsync_directory, is_held, make_directory, rename
 from storage.catalog import Catalog, Entry
 from storage.drafts import Draft
@@ -35,14 +36,19 @@ def garbage(store: ArtifactStore, *, keep_runs: int, draft_days: float) -> list[
 
     Roots are every named reference and the artifacts of the last `keep_runs` runs of each name
     that ended; a draft is forgotten when no process drives it and nothing was written to it for
-    `draft_days` days. What a draft that stays was made of stays, too.
+    `draft_days` days. What a draft that stays was made of stays, too, and so does what was accepted
+    in the place of something that stays: nothing names it before the next run.
     """
     entries = {entry.key: entry for entry in Catalog(store).entries()}
-    forgotten = [draft for draft in store.drafts() if _is_forgotten(store, draft, draft_days)]
-    kept_drafts = [d for d in store.drafts() if d.key not in {f.key for f in forgotten}]
     roots = {*store.refs.all().values(), *_of_runs(Runs(store.path), keep_runs)}
-    roots |= {key for draft in kept_drafts for key in draft.plan["inputs"].values()}
-    needed = _reached(roots, entries)
+    forgotten = []
+    for draft in store.drafts():
+        if _is_forgotten(store, draft, draft_days):
+            forgotten.append(draft)
+        else:
+            roots |= set(draft.plan["inputs"].values())
+    present = {one.instead: one.key for one in accepted(store)}
+    needed = _reached(roots, entries, present)
     why = f"no name and none of the last {keep_runs} runs of each name needs it"
     found = [
         Garbage(key, "artifact", store.folder(key), entry.size_bytes, why)
@@ -106,14 +112,18 @@ def _of_runs(runs: Runs, keep_runs: int) -> Iterable[str]:
             yield from (str(made["key"]) for made in record.artifacts)
 
 
-def _reached(roots: Iterable[str], entries: dict[str, Entry]) -> set[str]:
-    """Return the keys of `roots` and of everything that they were made of."""
+def _reached(
+    roots: Iterable[str], entries: Mapping[str, Entry], present: Mapping[str, str]
+) -> set[str]:
+    """Return the keys of `roots`, of everything that they were made of, and of what `present` says
+    was accepted in the place of any."""
     todo, needed = list(roots), set[str]()
     while todo:
         key = todo.pop()
         if key not in needed:
             needed.add(key)
             todo += _made_of(entries[key]) if key in entries else []
+            todo += [present[key]] if key in present else []
     return needed
 
 

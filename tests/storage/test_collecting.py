@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from conf.images import ImageRecipe
+from storage.accepting import accept
 from storage.atomic import exclusive
 from storage.collecting import collect, freed_bytes, garbage
 from storage.errors import StoreInUse
@@ -56,6 +58,18 @@ def test_what_a_kept_artifact_was_made_of_is_kept(own_store: Path) -> None:
     store.refs.remove("mine")
     store.refs.set("mine", refs["small/features"])
     assert names(store) == {refs["small/labels"], refs["small/prompts"]}
+
+
+def test_what_was_accepted_stays_as_long_as_what_it_stands_for(
+    own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(own_store)
+    monkeypatch.setattr(ImageRecipe, "version", ImageRecipe.version + 1)
+    found = accept(store, store.resolve("small/features"), "only the log text changed")
+    assert not names(store), "no run has named it yet"
+    store.refs.remove("small/features")
+    store.refs.remove("small/labels")
+    assert found.key in names(store)
 
 
 def test_collecting_removes_what_was_listed_and_nothing_else(features: Any) -> None:
