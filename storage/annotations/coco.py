@@ -10,7 +10,7 @@ import numpy as np
 from conf.annotations import CocoLabels
 from conf.dataset import SourceSpec
 from storage.annotations.collecting import Box, Collected, Image, Labels, Ring, images_of
-from storage.annotations.rle import Rle, area_px, box_of, decode, decompress
+from storage.annotations.rle import Rle, box_of, decode, decompress
 from storage.annotations.truth import Annotations
 from storage.dataset.ledger import Ledger
 from storage.readers.files import Fence, read_file, require
@@ -60,7 +60,7 @@ class _Reading:
         self._file, self._content = file, content
         categories = sorted(content["categories"], key=lambda category: str(category.get("id")))
         categories.sort(key=lambda category: _whole(category.get("id")) or 0)
-        self._places = {category.get("id"): at for at, category in enumerate(categories)}
+        self._places = {_hashable(category.get("id")): at for at, category in enumerate(categories)}
         names = [str(category.get("name")) for category in categories]
         above = [category.get("supercategory") for category in categories]
         self._collected = Collected(names, [str(n) for n in above] if all(above) else None)
@@ -155,7 +155,7 @@ def _add_runs(shape: Json, line: int | None, place: int, box: Box | None, found:
         return
     mask = Rle(size=[height_px, width_px], counts=runs)
     tight = box_of(decode(mask))  # says what is wrong with the runs
-    if tight is None or not area_px(mask):
+    if tight is None:
         found.refuse(line, "empty mask: its runs hold no pixel")
         return
     x1, y1, x2, y2 = tight.astype(np.float64).tolist()

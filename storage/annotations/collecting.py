@@ -38,10 +38,6 @@ def images_of(ledger: Ledger) -> list[Image]:
     ]
 
 
-class ClassUnknown(ValueError):
-    """A label names a class that there is not; its text is the reason."""
-
-
 class Labels:
     """What one label file says of one image, so far."""
 

@@ -149,6 +149,18 @@ def test_a_bad_object_is_told_with_its_id_and_the_others_stay(
     assert len(truth) == 1
 
 
+def test_ids_of_categories_may_be_anything(read: Callable[..., Annotations]) -> None:
+    odd: list[Any] = [1.5, [2], "three", None]
+    categories = [{"id": value, "name": f"kind {value}"} for value in odd]
+    known = read(
+        *(item(id=at, category_id=value) for at, value in enumerate(odd)), categories=categories
+    )
+    assert known.faults() == ()
+    truth = known.of(known.contents[0])
+    assert truth is not None
+    assert {known.names[at] for at in truth.class_ids} == {f"kind {value}" for value in odd}
+
+
 def test_labels_of_another_size_are_refused_whole(read: Callable[..., Annotations]) -> None:
     images = [{"id": 1, "file_name": "a.png", "width": 20, "height": 40}]
     known = read(item(), images=images)
