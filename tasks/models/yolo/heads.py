@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from conf.errors import RecipeError
 from tasks.models.identity import LibraryDiffers
+from tasks.models.yolo.files import HEADS
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +133,7 @@ def has_semantic(module: Any) -> bool:
 def family_of(module: Any) -> HeadFamily:
     """Return which family the head is of; raises RecipeError for one that is not adapted."""
     ends = getattr(module, "one2one_cv2", None) is not None
-    if type(module).__name__ in ("Detect", "Segment", "Segment26"):
+    if type(module).__name__ in HEADS:
         if ends and module.reg_max == 1:
             return "26"
         if not ends and module.reg_max > 1:
