@@ -115,12 +115,14 @@ def finish(draft: "Draft") -> None:
     )
     with new_database(draft.path / DATABASE, TABLES) as opened:
         run_id = insert_run(opened, run)
-        ids = insert_images(opened, _sizes_px(folders))
-        for folder in folders:
-            _insert_part(opened, folder, run_id, ids, created_ts, blobs=recipe["bottleneck_blob"])
+        images = [parts.read_table(folder, parts.IMAGES).to_pylist() for folder in folders]
+        ids = insert_images(opened, _sizes_px(images))
+        for folder, rows in zip(folders, images, strict=True):
+            blobs = recipe["bottleneck_blob"]
+            _insert_part(opened, folder, rows, run_id, ids, created_ts, blobs=blobs)
         if card:
             _insert_names(opened, run_id, "model", dict(enumerate(card.names)))
-        _insert_flags(opened, folders, run_id)
+        _insert_flags(opened, images, run_id)
         insert_counts(opened, run_id)
 
 
@@ -137,25 +139,24 @@ def one_card(draft: "Draft", folders: Sequence[Path]) -> ModelCard | None:
     return next(iter(cards), None)
 
 
-def _sizes_px(folders: Sequence[Path]) -> dict[str, tuple[int | None, int | None]]:
-    sizes: dict[str, tuple[int | None, int | None]] = {}
-    for folder in folders:
-        table = parts.read_table(folder, parts.IMAGES)
-        columns = (table[name].to_pylist() for name in ("content_sha256", "height_px", "width_px"))
-        sizes |= {content: (height, width) for content, height, width in zip(*columns, strict=True)}
-    return sizes
+def _sizes_px(images: Sequence[Sequence[Row]]) -> dict[str, tuple[int | None, int | None]]:
+    return {
+        row["content_sha256"]: (row["height_px"], row["width_px"])
+        for rows in images
+        for row in rows
+    }
 
 
 def _insert_part(
     opened: sqlite3.Connection,
     folder: Path,
+    images: Sequence[Row],
     run_id: int,
     ids: Mapping[str, int],
     created_ts: int,
     *,
     blobs: bool,
 ) -> None:
-    images = parts.read_table(folder, parts.IMAGES).to_pylist()
     gap = parts.read_arrays(folder, parts.GAP)
     names = layer_names(len(gap))
     of = {row["content_sha256"]: {"run_id": run_id, "img_id": ids[row["content_sha256"]]}
@@ -237,14 +238,15 @@ def _insert_names(
     insert(opened, "classes", rows)
 
 
-def _insert_flags(opened: sqlite3.Connection, folders: Sequence[Path], run_id: int) -> None:
+def _insert_flags(opened: sqlite3.Connection, images: Sequence[Sequence[Row]], run_id: int) -> None:
     """Name the classes that flag_cat and flag_supercat hold."""
     for flag, scheme in zip(FLAGS, ("truth", "super"), strict=True):
-        found: dict[int, str] = {}
-        for folder in folders:
-            table = parts.read_table(folder, parts.IMAGES)
-            ids, names = table[flag].to_pylist(), table[f"{flag}_name"].to_pylist()
-            found |= {i: name for i, name in zip(ids, names, strict=True) if i is not None}
+        found: dict[int, str] = {
+            row[flag]: row[f"{flag}_name"]
+            for rows in images
+            for row in rows
+            if row[flag] is not None
+        }
         _insert_names(opened, run_id, scheme, found)
 
 

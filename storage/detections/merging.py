@@ -8,14 +8,15 @@ from typing import Any
 
 from conf.detections import DetectionRecipe
 from conf.images import ImageRecipe
-from storage.detections.database import COUNTED, DATABASE, TABLES, array_blob, insert_counts
+from storage.detections.database import COUNTED, TABLES, array_blob, insert_counts
+from storage.detections.reading import Detections
 from storage.detections.schema import RunRow, connect, insert, insert_run, new_database
 from storage.errors import StoreError
 from storage.images import ImageFeatures
 from storage.store import Artifact, ArtifactStore
 
 _COPIED = (*COUNTED, "classes")
-_RUNS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 4096
 
 
 def merge(store: ArtifactStore, artifacts: Sequence[Artifact], path: Path) -> dict[str, int]:
@@ -32,8 +33,7 @@ def merge(store: ArtifactStore, artifacts: Sequence[Artifact], path: Path) -> di
             if artifact.kind == ImageRecipe.kind:
                 ids[artifact.key] = _add_features(opened, ImageFeatures(store, artifact))
             else:
-                database = store.path_of(artifact) / DATABASE
-                ids[artifact.key] = _add_database(opened, database)
+                ids[artifact.key] = _add_database(opened, Detections(store, artifact).database)
     return ids
 
 
@@ -61,7 +61,7 @@ def _add_database(opened: sqlite3.Connection, database: Path) -> int:
         }
         for table in _COPIED:
             rows = source.execute(f"SELECT * FROM {table}")
-            while block := rows.fetchmany(_RUNS_AT_ONCE):
+            while block := rows.fetchmany(_ROWS_AT_ONCE):
                 insert(opened, table, [_renumbered(dict(row), run_id, ids) for row in block])
     insert_counts(opened, run_id)
     return run_id

@@ -68,7 +68,7 @@ class Detections:
     @cached_property
     def images(self) -> "pd.DataFrame":
         """One row an image: size, place in the square, losses, metrics, classes."""
-        frame: pd.DataFrame = self._table(parts.IMAGES, parts.images_schema()).to_pandas()
+        frame: pd.DataFrame = _joined(self._image_tables, parts.images_schema()).to_pandas()
         return frame
 
     @cached_property
@@ -79,8 +79,7 @@ class Detections:
     @cached_property
     def predictions(self) -> "pd.DataFrame":
         """One row a detection, in the order of the images, the most confident first."""
-        table = self._table(parts.PREDICTIONS, parts.predictions_schema())
-        frame: pd.DataFrame = table.to_pandas()
+        frame: pd.DataFrame = _joined(self._tables, parts.predictions_schema()).to_pandas()
         names = np.array(self.card.names if self._folders else (), object)
         return frame.assign(class_name=names[frame["class_id"].to_numpy()])
 
@@ -137,18 +136,20 @@ class Detections:
         ]
 
     @cached_property
-    def _counts(self) -> list["pa.Table"]:
+    def _image_tables(self) -> list["pa.Table"]:
         return [parts.read_table(folder, parts.IMAGES) for folder in self._folders]
 
     @cached_property
     def _ends(self) -> list[NDArray[np.int64]]:
-        return [np.concatenate(([0], np.cumsum(t["detections"].to_numpy()))) for t in self._counts]
+        return [
+            np.concatenate(([0], np.cumsum(t["detections"].to_numpy()))) for t in self._image_tables
+        ]
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
         return {
             content: (part, place)
-            for part, table in enumerate(self._counts)
+            for part, table in enumerate(self._image_tables)
             for place, content in enumerate(table["content_sha256"].to_pylist())
         }
 
@@ -161,12 +162,6 @@ class Detections:
             )
         return found
 
-    def _table(self, name: str, schema: "pa.Schema") -> "pa.Table":
-        import pyarrow as pa
-
-        tables = [parts.read_table(folder, name) for folder in self._folders]
-        return pa.concat_tables(tables) if tables else schema.empty_table()
-
     def _checked(self, name: str) -> Path:
         if problem := self.manifest.files[name].problem(self.path / name, rehash=False):
             raise DamagedArtifact(
@@ -174,3 +169,9 @@ class Detections:
                 "flow again to remake it."
             )
         return self.path / name
+
+
+def _joined(tables: Sequence["pa.Table"], schema: "pa.Schema") -> "pa.Table":
+    import pyarrow as pa
+
+    return pa.concat_tables(tables) if tables else schema.empty_table()

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,14 @@ class RunRow:
 
 def insert(opened: sqlite3.Connection, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Insert `rows`, columns by name; all rows have the columns of the first."""
-    rows = list(rows)
-    if not rows:
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
         return
-    columns = list(rows[0])
+    columns = list(first)
     marks = ", ".join(f":{column}" for column in columns)
     statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
-    opened.executemany(statement, rows)
+    opened.executemany(statement, chain([first], rows))
 
 
 def insert_run(opened: sqlite3.Connection, run: RunRow) -> int:
