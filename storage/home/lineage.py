@@ -42,7 +42,7 @@ def lineage(view: StoreView, key: str) -> Lineage:
     for one, depth in {**down, **{k: -depth for k, depth in up.items()}}.items():
         columns.setdefault(depth, []).append(one)
     nodes = [
-        Node(one, view.by_key[one].kind, _name(view, one), column, place)
+        Node(one, view.by_key[one].kind, view.name(one), column, place)
         for column, found in sorted(columns.items())
         for place, one in enumerate(found[:HIGHEST])
     ]
@@ -65,7 +65,3 @@ def _columns(start: str, after: Mapping[str, Iterable[str]]) -> dict[str, int]:
         front = {one for key in front for one in after.get(key, ())} - {start}
         found |= dict.fromkeys(sorted(front), depth)
     return found
-
-
-def _name(view: StoreView, key: str) -> str:
-    return next(iter(view.names.get(key, ())), key)

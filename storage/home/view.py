@@ -67,6 +67,10 @@ class StoreView:
         """The artifacts by their keys."""
         return {entry.key: entry for entry in self.entries}
 
+    def name(self, key: str) -> str:
+        """Return the first name of an artifact, or its key where it bears none."""
+        return next(iter(self.names.get(key, ())), key)
+
     def manifest(self, key: str) -> Manifest:
         """Return the manifest of a published artifact; raises UnknownArtifact."""
         with suppress(RecipeError):

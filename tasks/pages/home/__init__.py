@@ -8,11 +8,11 @@ import time
 from calendar import timegm
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from html import escape
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from tasks.pages.shell import element, text, visible
+from storage.home import StoreView
+from tasks.pages.shell import element, escaped, text
 
 NAVIGATION = (
     ("Overview", "/"), ("Artifacts", "/artifacts"), ("Images", "/images"), ("Search", "/search"),
@@ -46,10 +46,15 @@ def home_page(title: str, body: str, *, active: str = "/", store: str = "") -> s
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(visible(title))} · featuremill</title>"
+        f"<title>{escaped(title)} · featuremill</title>"
         '<link rel="stylesheet" href="/style.css"><link rel="icon" href="/icon.svg"></head>\n'
         f"<body>{head}<main>{body}</main></body></html>\n"
     )
+
+
+def store_page(view: StoreView, title: str, body: str, active: str) -> str:
+    """Return a whole page that shows the store of `view`."""
+    return home_page(title, body, active=active, store=str(view.store.path))
 
 
 def heading(title: str, *, over: str = "", under: str = "") -> str:

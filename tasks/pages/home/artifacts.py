@@ -16,16 +16,16 @@ from tasks.pages.home import (
     empty,
     facts,
     heading,
-    home_page,
     link,
     pager,
     seconds,
     size,
+    store_page,
     table,
 )
 from tasks.pages.home.graph import drawing
 from tasks.pages.home.runs import runs_table
-from tasks.pages.shell import element, text
+from tasks.pages.shell import element, escaped, text
 
 PAGE_ROWS = 100
 _SANDBOX = "allow-scripts allow-downloads"
@@ -36,7 +36,7 @@ def overview(view: StoreView, reports: Sequence[tuple[Entry, str]]) -> str:
     """Return the first page; `reports` are artifacts with the names of their pages."""
     if not view.entries:
         hint = "Make the first: <code>featuremill run demo</code>, then load this page again."
-        return _page(view, "Overview", empty("Nothing is published yet", hint), "/")
+        return store_page(view, "Overview", empty("Nothing is published yet", hint), "/")
     rows = sum(entry.rows for entry in view.entries)
     kept = sum(entry.size_bytes for entry in view.entries)
     cards = "".join(
@@ -54,12 +54,12 @@ def overview(view: StoreView, reports: Sequence[tuple[Entry, str]]) -> str:
     body = heading("Overview") + element("div", cards, class_="cards")
     body += _reports(view, reports)
     body += _title("Latest runs", len(view.runs)) + latest + _title("What the disk holds")
-    return _page(view, "Overview", body + _kinds(view.entries), "/")
+    return store_page(view, "Overview", body + _kinds(view.entries), "/")
 
 
 def _reports(view: StoreView, reports: Sequence[tuple[Entry, str]]) -> str:
     cards = "".join(
-        element("a", element("strong", text(_name(view, entry))) + "<br>"
+        element("a", element("strong", text(view.name(entry.key))) + "<br>"
                 + element("span", f"{text(entry.kind)} · {age(entry.at)}"),
                 class_="card", href=address("artifact", entry.key) + "#report")
         for entry, _ in reports[:_LISTED_REPORTS]
@@ -93,16 +93,16 @@ def artifact_list(view: StoreView, *, kind: str = "", words: str = "", page: int
     body += _filter(view, kind, words)
     if not shown:
         hint = link("Show all artifacts", "artifacts")
-        return _page(view, title, body + empty("No artifact is like that", hint), "/artifacts")
+        return store_page(view, title, body + empty("No artifact is like that", hint), "/artifacts")
     body += artifact_table(view, shown) + pager(page, pages, "artifacts", kind=kind, q=words)
-    return _page(view, title, body, "/artifacts")
+    return store_page(view, title, body, "/artifacts")
 
 
 def artifact_table(view: StoreView, entries: Sequence[Entry]) -> str:
     """Return artifacts as a table, one a line."""
     rows = (
         (
-            link(text(_name(view, entry)), "artifact", entry.key)
+            link(text(view.name(entry.key)), "artifact", entry.key)
             + element("div", text(entry.key), class_="key soft"),
             link(text(entry.kind), "artifacts", kind=entry.kind),
             f"{entry.rows:,}",
@@ -121,13 +121,13 @@ def _filter(view: StoreView, kind: str, words: str) -> str:
     for entry in view.entries:
         counts[entry.kind] = counts.get(entry.kind, 0) + 1
     options = "".join(
-        element("option", _option(f"{one} ({count:,})"), value=one,
+        element("option", escaped(f"{one} ({count:,})"), value=one,
                 selected="selected" if one == kind else None)
         for one, count in sorted(counts.items())
     )  # fmt: skip
     every = element("option", "every kind", value="")
     find = '<input type="search" name="q" placeholder="part of a name or key"'
-    find += f' value="{_value(words)}">'
+    find += f' value="{escaped(words)}">'
     return element(
         "form",
         element("label", "Find" + find)
@@ -163,7 +163,7 @@ def artifact_page(view: StoreView, manifest: Manifest, page: str = "") -> str:
     if makers:
         body += _title("Runs that made or reused it", len(makers))
         body += runs_table(view, makers[:_LISTED_RUNS], key=key)
-    return _page(view, key, body + _files(manifest), "/artifacts")
+    return store_page(view, key, body + _files(manifest), "/artifacts")
 
 
 def reports_of(manifest: Manifest) -> list[str]:
@@ -240,7 +240,7 @@ def _inputs(view: StoreView, inputs: Mapping[str, str]) -> str:
     rows = [
         (
             text(name),
-            link(text(_name(view, view.by_key[key])), "artifact", key)
+            link(text(view.name(key)), "artifact", key)
             if key in view.by_key
             else element("span", text(key), class_="key soft"),
         )
@@ -288,22 +288,6 @@ def _has(view: StoreView, entry: Entry, words: str) -> bool:
     return all(word in told for word in words.lower().split())
 
 
-def _name(view: StoreView, entry: Entry) -> str:
-    return next(iter(view.names.get(entry.key, ())), entry.key)
-
-
 def _title(words: str, count: int | None = None) -> str:
     told = "" if count is None else element("span", f"{count:,}", class_="count")
     return element("h2", words + told)
-
-
-def _option(words: str) -> str:
-    return text(words).removeprefix("<bdi>").removesuffix("</bdi>")
-
-
-def _value(words: str) -> str:
-    return _option(words)
-
-
-def _page(view: StoreView, title: str, body: str, active: str) -> str:
-    return home_page(title, body, active=active, store=str(view.store.path))

@@ -2,7 +2,7 @@
 
 from storage.home import Lineage, Node
 from tasks.pages.home import address
-from tasks.pages.shell import element, text, visible
+from tasks.pages.shell import element, escaped, visible
 
 _WIDE, _HIGH = 190, 50
 _APART, _BETWEEN = 84, 16
@@ -37,13 +37,13 @@ def _line(start: tuple[float, float], end: tuple[float, float], name: str) -> st
     x1, y1, x2, y2 = start[0] + _WIDE, start[1] + _HIGH / 2, end[0], end[1] + _HIGH / 2
     bend = (x1 + x2) / 2
     way = f"M{x1:g} {y1:g}C{bend:g} {y1:g} {bend:g} {y2:g} {x2:g} {y2:g}"
-    return element("path", element("title", _plain(name)), d=way)
+    return element("path", element("title", escaped(name)), d=way)
 
 
 def _box(node: Node, x: float, y: float) -> str:
     name = node.name if node.name != node.key else node.key.rpartition("-")[2]
     inside = (
-        element("title", _plain(f"{node.name} {node.key}"))
+        element("title", escaped(f"{node.name} {node.key}"))
         + element("rect", width=_WIDE, height=_HIGH, rx=8)
         + _words(node.kind, 21, class_="kind")
         + _words(name, 38)
@@ -57,8 +57,4 @@ def _words(words: str, y: int, **attributes: object) -> str:
     """Return one line of text in an SVG, where there is no `bdi`."""
     shown = visible(words)
     shown = shown if len(shown) <= _LETTERS else f"{shown[: _LETTERS - 1]}…"
-    return element("text", _plain(shown), x=12, y=y, **attributes)
-
-
-def _plain(words: str) -> str:
-    return text(words).removeprefix("<bdi>").removesuffix("</bdi>")
+    return element("text", escaped(shown), x=12, y=y, **attributes)

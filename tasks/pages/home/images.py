@@ -15,12 +15,12 @@ from tasks.pages.home import (
     chip,
     empty,
     heading,
-    home_page,
     link,
     pager,
+    store_page,
     table,
 )
-from tasks.pages.shell import element, text, visible
+from tasks.pages.shell import element, escaped, text, visible
 
 PAGE_IMAGES, PAGE_DATASETS = 48, 100
 _GUESSES, _BOXES = 3, 100
@@ -88,10 +88,10 @@ def dataset_list(view: StoreView, page: int = 1) -> str:
     body = heading("Images", under=f"{len(every):,} datasets, the newest first")
     if not found:
         body += empty("There is no dataset", "A run over a source of images makes the first.")
-        return _page(view, "Images", body, "/images")
+        return store_page(view, "Images", body, "/images")
     rows = (
         (
-            link(text(_name(view, entry)), "images", entry.key)
+            link(text(view.name(entry.key)), "images", entry.key)
             + element("div", text(entry.key), class_="key soft"),
             f"{entry.recipe.get('rows', 0):,}",
             "".join(chip(kind) for kind in _kinds_of(view, entry)),
@@ -100,7 +100,7 @@ def dataset_list(view: StoreView, page: int = 1) -> str:
         for entry in found
     )
     header = ("Dataset", "Rows", "What was made of it", "Published")
-    return _page(view, "Images", body + table(header, rows, numbers=(1, 3))
+    return store_page(view, "Images", body + table(header, rows, numbers=(1, 3))
                  + pager(page, pages, "images"), "/images")  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def _kinds_of(view: StoreView, entry: Entry) -> list[str]:
 def image_list(view: StoreView, shown: Shown) -> str:
     """Return a page of a dataset's images, with labels, scores and detections side by side."""
     entry = shown.dataset
-    title = _name(view, entry)
+    title = view.name(entry.key)
     over = link("Images", "images")
     told = "".join(
         link(chip(kind), "artifact", one.key) for kind, one in sorted(shown.told_by.items())
@@ -130,7 +130,7 @@ def image_list(view: StoreView, shown: Shown) -> str:
     chosen = shown.filter
     body += pager(shown.page, shown.pages, "images", entry.key, q=chosen.words,
                   label=chosen.label, split=chosen.split, status=chosen.status)  # fmt: skip
-    return _page(view, title, body, "/images")
+    return store_page(view, title, body, "/images")
 
 
 def image_card(dataset: str, row: LedgerRow, sight: Sight, cosine: float | None = None) -> str:
@@ -162,7 +162,7 @@ def _frame(dataset: str, row: LedgerRow, sight: Sight) -> str:
 
 def _boxes(row: LedgerRow, boxes: Sequence[Box]) -> str:
     drawn = "".join(
-        element("rect", element("title", _plain(f"{box.label} {box.confidence:.0%}")),
+        element("rect", element("title", escaped(f"{box.label} {box.confidence:.0%}")),
                 x=f"{box.x1:.1f}", y=f"{box.y1:.1f}", width=f"{box.x2 - box.x1:.1f}",
                 height=f"{box.y2 - box.y1:.1f}")
         for box in boxes[:_BOXES]
@@ -223,7 +223,7 @@ def select(
     """Return a choice of `values`, the first of which is none of them unless `names` is given."""
     options = "" if names else element("option", f"any {name}", value="")
     options += "".join(
-        element("option", _plain((names or {}).get(value, value)), value=value,
+        element("option", escaped((names or {}).get(value, value)), value=value,
                 selected="selected" if value == now else None)
         for value in values
     )  # fmt: skip
@@ -251,7 +251,7 @@ def search_page(view: StoreView, search: Search) -> str:
     body = heading("Search", under="Images by the words that fit them, nearest first")
     if not choices or search.features is None:
         body += empty("There are no image features", "Flow <code>images</code> makes them.")
-        return _page(view, "Search", body, "/search")
+        return store_page(view, "Search", body, "/search")
     body += _search_form(view, search, choices)
     if search.problem:
         body += element("p", text(search.problem), class_="notice")
@@ -265,14 +265,15 @@ def search_page(view: StoreView, search: Search) -> str:
         words = "".join(
             link(chip(word), "search", features=search.features.key, q=word) for word in shown
         )
-        more = f" and {len(search.known) - len(shown):,} more" if len(search.known) > 60 else ""
+        left = len(search.known) - len(shown)
+        more = f" and {left:,} more" if left else ""
         body += element("h2", "Words that need no model") + words + more
-    return _page(view, "Search", body, "/search")
+    return store_page(view, "Search", body, "/search")
 
 
 def _search_form(view: StoreView, search: Search, choices: Sequence[Entry]) -> str:
     assert search.features is not None
-    names = {entry.key: f"{_name(view, entry)} ({entry.rows:,})" for entry in choices}
+    names = {entry.key: f"{view.name(entry.key)} ({entry.rows:,})" for entry in choices}
     find = element("input", "", type="search", name_="q", value=search.words,
                    placeholder="a word", autofocus="autofocus")  # fmt: skip
     tick = element("input", "", type="checkbox", name_="encode", value="1",
@@ -288,15 +289,3 @@ def _search_form(view: StoreView, search: Search, choices: Sequence[Entry]) -> s
         action="/search",
         role="search",
     )  # fmt: skip
-
-
-def _name(view: StoreView, entry: Entry) -> str:
-    return next(iter(view.names.get(entry.key, ())), entry.key)
-
-
-def _plain(words: str) -> str:
-    return text(words).removeprefix("<bdi>").removesuffix("</bdi>")
-
-
-def _page(view: StoreView, title: str, body: str, active: str) -> str:
-    return home_page(title, body, active=active, store=str(view.store.path))

@@ -12,10 +12,10 @@ from tasks.pages.home import (
     empty,
     facts,
     heading,
-    home_page,
     link,
     pager,
     seconds,
+    store_page,
     table,
 )
 from tasks.pages.shell import element, text
@@ -57,7 +57,7 @@ def run_list(view: StoreView, page: int = 1) -> str:
     shown = view.runs[(page - 1) * PAGE_RUNS : page * PAGE_RUNS]
     body = heading("Runs", under=f"{len(view.runs):,} on record, the newest first")
     body += runs_table(view, shown) + pager(page, pages, "runs")
-    return home_page("Runs", body, active="/runs", store=str(view.store.path))
+    return store_page(view, "Runs", body, "/runs")
 
 
 def run_page(view: StoreView, run: RunRecord) -> str:
@@ -76,7 +76,7 @@ def run_page(view: StoreView, run: RunRecord) -> str:
     asked = {"flow": run.flow, "settings": run.settings, "runtime": run.runtime}
     shown = json.dumps(asked, indent=2, ensure_ascii=False, default=str)
     body += element("h2", "What was asked") + element("pre", _plain_lines(shown))
-    return home_page(run.name, body, active="/runs", store=str(view.store.path))
+    return store_page(view, run.name, body, "/runs")
 
 
 def _facts(run: RunRecord, ended: float) -> dict[str, str]:
@@ -151,7 +151,7 @@ def unfinished_page(view: StoreView) -> str:
         if rows
         else empty("Nothing is in quarantine", "<code>featuremill verify</code> looks again.")
     )
-    return home_page("Unfinished", body, active="/unfinished", store=str(view.store.path))
+    return store_page(view, "Unfinished", body, "/unfinished")
 
 
 def _count(count: int) -> str:
