@@ -2,15 +2,14 @@
 
 import threading
 from collections import OrderedDict
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 
-from conf.dataset import SourceSpec, parse_source
+from conf.dataset import SourceSpec
 from conf.errors import FeaturemillError
 from conf.runtime import Runtime
 from storage.dataset import ContentReader, Ledger, open_rows, read_ledger
-from storage.dataset.places import located
+from storage.dataset.told import told_sources
 from storage.home.view import StoreView
 from storage.readers.protocol import Rows
 
@@ -40,23 +39,14 @@ def source_of(view: StoreView, key: str, runtime: Runtime) -> SourceSpec:
 
     Raises NoPicture where nothing told it, or where it is not here.
     """
-    told = [
-        entry.made["source"]
-        for entry in [view.by_key.get(key), *view.children.get(key, ())]
-        if entry and isinstance(entry.made.get("source"), dict)
-    ]
-    problem = f"nothing on record says which source {key} was scanned from; its next run does"
-    for one in told:
-        try:
-            return located(one, runtime)
-        except (FeaturemillError, ValueError) as error:
-            problem = str(error)
-    for record in view.runs:
-        given = record.settings.get("source")
-        if isinstance(given, dict) and any(made["key"] == key for made in record.artifacts):
-            with suppress(FeaturemillError, ValueError):
-                return parse_source(given)
-    raise NoPicture(problem)
+    entries = [view.by_key.get(key), *view.children.get(key, ())]
+    made = (entry.made for entry in entries if entry)
+    problems: list[str] = []
+    found = next(told_sources(key, made, lambda: view.runs, runtime, problems), None)
+    if found is None:
+        unknown = f"nothing on record says which source {key} was scanned from; its next run does"
+        raise NoPicture(problems[-1] if problems else unknown)
+    return found
 
 
 class Pictures:
