@@ -1,5 +1,6 @@
 """References: names that people and flows give to artifacts, one small file each."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from conf.errors import did_you_mean
@@ -32,7 +33,11 @@ class Refs:
                 f"No artifact is named {name!r}. {did_you_mean(name, known)} `featuremill tag` "
                 "lists all names."
             )
-        self.root.joinpath(*name.split("/")).unlink()
+        path = self.root.joinpath(*name.split("/"))
+        path.unlink()
+        with suppress(OSError):  # a folder that is not empty has other names
+            for folder in path.relative_to(self.root).parents[:-1]:
+                (self.root / folder).rmdir()
 
     def set(self, name: str, key: ArtifactKey | str) -> None:
         """Let `name` mean the artifact `key` from now on."""
@@ -44,6 +49,19 @@ class Refs:
                 "starting with a dot: demo/photo-labels."
             )
         path = self.root.joinpath(*words)
+        if other := self._in_the_way(path):
+            raise StoreError(
+                f"{name!r} cannot be a name beside {other!r}: one of them would be the folder of "
+                f"the other. Choose another name, or remove that one: featuremill tag --remove "
+                f"{other}."
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_text() != f"{key}\n":
             write_file(path, f"{key}\n".encode())
+
+    def _in_the_way(self, path: Path) -> str | None:
+        """Return a name that would be the folder of `path`, or lies in it as in a folder."""
+        above = (place for place in path.parents if place.is_relative_to(self.root))
+        files = (place for place in (*above, *path.rglob("*")) if place.is_file())
+        found = next(files, None)
+        return found.relative_to(self.root).as_posix() if found else None

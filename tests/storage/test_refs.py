@@ -33,6 +33,18 @@ def test_what_is_no_name_is_refused(refs: Refs, name: str) -> None:
     assert "demo/photo-labels" in str(told.value)
 
 
+@pytest.mark.parametrize(("first", "second"), [("paper", "paper/one"), ("a/b/c", "a")])
+def test_a_name_that_another_is_the_folder_of_is_refused(
+    refs: Refs, first: str, second: str
+) -> None:
+    refs.set(first, KEY)
+    with pytest.raises(StoreError, match=f"cannot be a name beside '{first}'.*--remove {first}"):
+        refs.set(second, KEY)
+    refs.remove(first)
+    refs.set(second, OTHER)
+    assert refs.all() == {second: str(OTHER)}
+
+
 def test_the_leftover_of_an_interrupted_write_is_no_name(refs: Refs) -> None:
     refs.set("photos", KEY)
     (refs.root / ".photos.0badcafe.tmp").write_text("half")
