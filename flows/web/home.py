@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from conf.errors import FeaturemillError
@@ -29,7 +30,7 @@ class Home:
         self._lock = threading.Lock()
         self._view: StoreView | None = None
         self._seen_at = 0.0
-        self._reports: dict[str, list[str]] = {}
+        self._reports: dict[str, bool] = {}
 
     def view(self) -> StoreView:
         """Return the store as it is now, or was a second ago."""
@@ -39,25 +40,20 @@ class Home:
                 self._view, self._seen_at = StoreView.of(self.store), now
             return self._view
 
-    def reports(self) -> list[tuple[Entry, str]]:
-        """Return the newest artifacts that hold pages, each with the name of its first one."""
-        found: list[tuple[Entry, str]] = []
-        for entry, names in self._with_reports():
-            found.append((entry, names[0]))
-            if len(found) == _REPORTS:
-                break
-        return found
+    def reports(self) -> list[Entry]:
+        """Return the newest artifacts that hold pages."""
+        return list(islice(self._with_reports(), _REPORTS))
 
-    def _with_reports(self) -> Iterator[tuple[Entry, list[str]]]:
+    def _with_reports(self) -> Iterator[Entry]:
         view = self.view()
         for entry in view.entries:
             if entry.key not in self._reports:  # what is published never changes
                 try:
-                    self._reports[entry.key] = reports_of(view.manifest(entry.key))
+                    self._reports[entry.key] = bool(reports_of(view.manifest(entry.key)))
                 except FeaturemillError:  # damaged, or gone a moment ago
                     continue
-            if names := self._reports[entry.key]:
-                yield entry, names
+            if self._reports[entry.key]:
+                yield entry
 
     def file(self, key: str, name: str) -> Path:
         """Return the path of a file of a published artifact.

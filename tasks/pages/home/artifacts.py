@@ -29,11 +29,11 @@ from tasks.pages.shell import element, escaped, text
 
 PAGE_ROWS = 100
 _SANDBOX = "allow-scripts allow-downloads"
-_LISTED_RUNS, _LISTED_REPORTS, _LISTED_FILES = 6, 9, 200
+_LISTED_RUNS, _LISTED_FILES = 6, 200
 
 
-def overview(view: StoreView, reports: Sequence[tuple[Entry, str]]) -> str:
-    """Return the first page; `reports` are artifacts with the names of their pages."""
+def overview(view: StoreView, reports: Sequence[Entry]) -> str:
+    """Return the first page; `reports` are the newest artifacts that hold pages."""
     if not view.entries:
         hint = "Make the first: <code>featuremill run demo</code>, then load this page again."
         return store_page(view, "Overview", empty("Nothing is published yet", hint), "/")
@@ -57,12 +57,12 @@ def overview(view: StoreView, reports: Sequence[tuple[Entry, str]]) -> str:
     return store_page(view, "Overview", body + _kinds(view.entries), "/")
 
 
-def _reports(view: StoreView, reports: Sequence[tuple[Entry, str]]) -> str:
+def _reports(view: StoreView, reports: Sequence[Entry]) -> str:
     cards = "".join(
         element("a", element("strong", text(view.name(entry.key))) + "<br>"
                 + element("span", f"{text(entry.kind)} · {age(entry.at)}"),
                 class_="card", href=address("artifact", entry.key) + "#report")
-        for entry, _ in reports[:_LISTED_REPORTS]
+        for entry in reports
     )  # fmt: skip
     inside = element("div", cards, class_="cards")
     return _title("Reports and maps", len(reports)) + inside if reports else ""
