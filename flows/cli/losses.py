@@ -95,8 +95,7 @@ def _pair(given: argparse.Namespace) -> Answer:
 def _near(given: argparse.Namespace) -> Answer:
     matrix = _matrix(given)
     place = matrix.place(_image(given.subject[1]))
-    total = matrix.total()
-    regret = total[place] - total[place, place]
+    regret = matrix.regrets_of(place)
     order = [int(j) for j in regret.argsort(kind="stable") if j != place][: given.count]
     rows = [(j, matrix.contents[j], float(regret[j]), int(matrix.targets[j])) for j in order]
     return ("place", "image", "regret", "detections"), rows
@@ -106,12 +105,12 @@ def _groups(given: argparse.Namespace) -> Answer:
     found = _opened(given, "loss-clusters")
     sizes = found.images["group"].value_counts()
     medoids: dict[str, str] = found.summary["medoids"]
-    rich: dict[int, list[str]] = {}
-    for one in found.summary["enrichment"]:
-        if one["q"] < 0.05 and one["lift"] > 1:
-            rich.setdefault(one["group"], []).append(one["name"])
+    rich = {
+        number: ", ".join(one["name"] for one in classes)
+        for number, classes in found.rich_in.items()
+    }
     rows = [
-        (int(number), int(sizes[int(number)]), content, ", ".join(rich.get(int(number), [])))
+        (int(number), int(sizes[int(number)]), content, rich.get(int(number), ""))
         for number, content in medoids.items()
     ]
     return ("group", "images", "medoid", "rich in"), rows[: given.count]

@@ -1,6 +1,7 @@
 """Groups of images on disk: `images.parquet`, `trees.safetensors`, `summary.json`, `page.html`."""
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMAGES, TREES, SUMMARY, PAGE = "images.parquet", "trees.safetensors", "summary.json", "page.html"
+
+
+SURE_BELOW = 0.05
+"""Of a q-value: a group is called rich in a class where chance would seldom make it so."""
 
 
 class LossClusters:
@@ -41,6 +46,11 @@ class LossClusters:
         return read
 
     @cached_property
+    def rich_in(self) -> dict[int, list[dict[str, Any]]]:
+        """The classes that each group is rich in, the surest first; see `rich_in`."""
+        return rich_in(self.summary)
+
+    @cached_property
     def trees(self) -> dict[str, NDArray[np.float64]]:
         """Each hierarchy as scipy's linkage (N - 1, 4): reciprocal, nonreciprocal, mean."""
         from safetensors.numpy import load_file
@@ -51,6 +61,15 @@ class LossClusters:
     def page(self) -> Path:
         """The page to look at."""
         return self._folder / PAGE
+
+
+def rich_in(summary: Mapping[str, Any]) -> dict[int, list[dict[str, Any]]]:
+    """Return, by group, the enrichments of a summary that are above 1 and no work of chance."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for one in summary["enrichment"]:
+        if one["q"] < SURE_BELOW and one["lift"] > 1:
+            found.setdefault(one["group"], []).append(one)
+    return found
 
 
 def write_clusters(

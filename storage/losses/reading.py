@@ -88,6 +88,14 @@ class LossMatrix:
         losses = self.matrix(component)
         return np.asarray(losses - losses.diagonal()[:, None], np.float32)
 
+    def regrets_of(self, image: Image) -> NDArray[np.float32]:
+        """Return the regrets (N,) of one image's head, all losses together; only the block of its
+        row is read."""
+        place = self.place(image)
+        part, row = self._rows[self.contents[place]]
+        losses = self._block(part).losses[:, row].sum(axis=0, dtype=np.float64)
+        return np.asarray(losses - losses[place], np.float32)
+
     def normalisers(self) -> NDArray[np.float32]:
         """Return the sums of target scores (N, N), NaN of the stock backend, which tells none."""
         return self._assembled([block.normalisers for block in self._all])

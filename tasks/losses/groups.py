@@ -13,7 +13,7 @@ from conf.losses import LossClustersRecipe
 from conf.runtime import Runtime
 from storage.detections import Detections
 from storage.errors import StoreError
-from storage.losses.clusters import write_clusters
+from storage.losses.clusters import rich_in, write_clusters
 from storage.losses.reading import LossMatrix
 from storage.store import Artifact, ArtifactStore
 from tasks.checkpoint import check_not_stopped, part_task
@@ -24,7 +24,6 @@ from tasks.pages.losses import LossView, MedoidView, loss_page
 
 LEAST_IMAGES = 3
 MOST_MEDOIDS = 24
-ALPHA = 0.05
 Labels = NDArray[np.int64]
 
 
@@ -175,7 +174,7 @@ def view_of(
     ledger, summary = contents.ledger, grouped.summary
     uris = {sha256: uri for uri, sha256 in zip(ledger.uri, ledger.sha256, strict=True) if sha256}
     names = [uris.get(content, content[:12]) for content in losses.contents]
-    views = []
+    rich, views = rich_in(summary), []
     for number, content in list(summary["medoids"].items())[:MOST_MEDOIDS]:
         ids = found.in_square(content).class_ids.tolist()
         views.append(
@@ -185,7 +184,7 @@ def view_of(
                 name=uris.get(content, content[:12]),
                 jpeg=drawn(contents.image(content), found, content),
                 found=dict(Counter(found.names[i] for i in ids).most_common()),
-                classes=[_rich(one) for one in _significant(summary, int(number))],
+                classes=[_rich(one) for one in rich.get(int(number), ())],
             )
         )
     return LossView(
@@ -251,14 +250,6 @@ def enriched(summary: dict[str, Any]) -> tuple[str, Sequence[str], list[list[obj
     ]
     header = ("group", "class", "images", "lift", "q")
     return f"Classes of groups, by {summary['classes_are']}", header, rows
-
-
-def _significant(summary: dict[str, Any], number: int) -> list[dict[str, Any]]:
-    return [
-        one
-        for one in summary["enrichment"]
-        if one["group"] == number and one["q"] < ALPHA and one["lift"] > 1
-    ]
 
 
 def _rich(one: dict[str, Any]) -> str:

@@ -5,17 +5,16 @@ from storage.losses import LossClusters
 from storage.store import Artifact, ArtifactStore
 
 HEADER = ("group", "images", "medoid", "rich in")
-ALPHA = 0.05
 
 
 def group_rows(groups: Artifact, runtime: Runtime) -> list[tuple[str, ...]]:
     """Return a row for each group: its size, its medoid, and the class that it is richest in."""
     found = LossClusters(ArtifactStore(runtime.store), groups)
     sizes = found.images["group"].value_counts()
-    rich: dict[int, str] = {}
-    for one in found.summary["enrichment"]:
-        if one["q"] < ALPHA and one["lift"] > 1:
-            rich.setdefault(one["group"], f"{one['name']} ({one['lift']:.1f} x)")
+    rich = {
+        number: f"{classes[0]['name']} ({classes[0]['lift']:.1f} x)"
+        for number, classes in found.rich_in.items()
+    }
     return [
         (number, str(sizes[int(number)]), content[:12], rich.get(int(number), ""))
         for number, content in found.summary["medoids"].items()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conf.detections import DetectionRecipe, Thresholds
-from conf.losses import LossMatrixRecipe
+from conf.losses import LossClustersRecipe, LossMatrixRecipe
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from conf.sources.cells import Source
@@ -18,6 +18,7 @@ from storage.store import Artifact, ArtifactStore
 from tasks.dataset import keep_ledger, scan_source
 from tasks.detections import detect_part, detection_making
 from tasks.losses import make_losses, matrix_making
+from tasks.losses.groups import find_groups
 from tasks.models.load import resolve
 from tasks.models.yolo import load_detector
 
@@ -69,6 +70,15 @@ class World:
             return self.make(making, make_losses, found, dataset=dataset, source=source)
         finally:
             self.runtime = given
+
+    def groups(self, matrix: Artifact, count: int) -> Artifact:
+        source = Source(count=count, size_px=SIZE_PX)
+        dataset, _, found = self.detections(source)
+        recipe = LossClustersRecipe(min_cluster_size=2, neighbours=2)
+        making = Making(recipe, {"matrix": self.store.key_of(matrix)}, ("groups",))
+        return self.make(
+            making, find_groups, matrix, detections=found, dataset=dataset, source=source
+        )
 
 
 def scatter(detector: Any) -> None:

@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conf.losses import LossClustersRecipe
 from conf.sources.cells import Source
 from storage.detections import Detections
 from storage.detections.both import validate
-from storage.drafts import Making
 from storage.errors import StoreError, UnknownArtifact
 from storage.losses import LossClusters, LossMatrix
 from storage.losses.database import write_distances
-from storage.store import Artifact
 from tasks.losses import backends, pairs_to_compute, targets_in
 from tasks.losses.backends import Columns, Sparse
-from tasks.losses.groups import TooFewImages, find_groups
+from tasks.losses.groups import TooFewImages
 from tasks.models.yolo import load_detector
 from tasks.models.yolo.detector import Raw
 
@@ -114,6 +111,9 @@ def test_regret_is_what_another_image_costs_beside_ones_own(six: LossMatrix) -> 
     regret = six.regret("cls")
     assert np.all(regret.diagonal() == 0)
     assert regret[1, 3] == six.dist(1, 3)["cls"] - six.dist(1, 1)["cls"]
+    together = np.sum([six.regret(name) for name in six.components], axis=0)
+    np.testing.assert_allclose(six.regrets_of(1), together[1], rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(six.regrets_of(six.contents[1]), six.regrets_of(1))
 
 
 def test_distances_db_has_a_row_a_component_of_every_pair(six: LossMatrix) -> None:
@@ -174,17 +174,8 @@ def test_images_and_components_that_are_not_there_are_named(six: LossMatrix) -> 
         six.matrix("l1")
 
 
-def _groups(world: Any, matrix: Artifact, count: int) -> LossClusters:
-    source = Source(count=count, size_px=SIZE_PX)
-    dataset, _, found = world.detections(source)
-    recipe = LossClustersRecipe(min_cluster_size=2, neighbours=2)
-    making = Making(recipe, {"matrix": world.store.key_of(matrix)}, ("groups",))
-    made = world.make(making, find_groups, matrix, detections=found, dataset=dataset, source=source)
-    return LossClusters(world.store, made)
-
-
 def test_groups_are_explained_and_shown(world: Any, six: LossMatrix) -> None:
-    found = _groups(world, six.artifact, 6)
+    found = LossClusters(world.store, world.groups(six.artifact, 6))
     assert list(found.images["content_sha256"]) == list(six.contents)
     assert sorted(found.images["position"]) == list(range(6))
     assert found.trees["nonreciprocal"].shape == (5, 4)
@@ -201,10 +192,10 @@ def test_a_matrix_may_be_small_but_too_small_for_groups(world: Any, count: int) 
     made = world.matrix(count)
     assert LossMatrix(world.store, made).total().shape == (count, count)
     with pytest.raises(TooFewImages, match=f"of {count} images: groups take 3 or more"):
-        _groups(world, made, count)
+        world.groups(made, count)
 
 
 def test_three_images_are_grouped(world: Any) -> None:
-    found = _groups(world, world.matrix(3), 3)
+    found = LossClusters(world.store, world.groups(world.matrix(3), 3))
     assert found.trees["mean"].shape == (2, 4)
     assert sorted(found.images["position"]) == [0, 1, 2]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flows.cli import main
-from storage.losses import LossMatrix
+from storage.losses import LossClusters, LossMatrix
+from storage.losses.clusters import rich_in
 
 
 @pytest.fixture
@@ -40,6 +41,36 @@ def test_the_nearest_have_the_least_regret(
     assert len(rows) == 3
     assert regrets == sorted(regrets)
     assert 2 not in [row["place"] for row in rows]
+
+
+def test_groups_are_told_with_their_medoids(
+    matrix: LossMatrix, world: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = world.groups(matrix.artifact, 6)
+    found = LossClusters(world.store, made)
+    rows = answer(capsys, "groups", made.key)
+    assert {str(row["group"]): row["medoid"] for row in rows} == found.summary["medoids"]
+    sizes = found.images["group"].value_counts()
+    assert [row["images"] for row in rows] == [sizes[row["group"]] for row in rows]
+
+
+def test_a_group_is_rich_in_what_it_has_more_of_than_by_chance() -> None:
+    def told(group: int, name: str, lift: float, q: float) -> dict[str, Any]:
+        return {"group": group, "name": name, "images": 9, "lift": lift, "q": q}
+
+    found = rich_in(
+        {
+            "enrichment": [
+                told(1, "platelet", 3.0, 0.001),
+                told(0, "monocyte", 2.0, 0.01),
+                told(0, "platelet", 0.2, 0.02),
+                told(1, "monocyte", 1.5, 0.04),
+                told(0, "lymphocyte", 4.0, 0.05),
+            ]
+        }
+    )
+    names = {group: [one["name"] for one in classes] for group, classes in found.items()}
+    assert names == {1: ["platelet", "monocyte"], 0: ["monocyte"]}
 
 
 def test_an_export_holds_every_pair_and_replaces_nothing_unasked(
