@@ -119,16 +119,13 @@ class Looker:
         assert self.classes is not None
         classes = self.classes
         category = most_frequent(truth.class_ids)
-        supers = classes.superclasses
-        ids = [classes.super_id(number) for number in truth.class_ids.tolist()]
-        above = most_frequent(np.array([i for i in ids if i is not None], np.int64))
+        in_super = classes.in_super
+        above = None if in_super is None else most_frequent(in_super[truth.class_ids])
         return {
             "flag_cat": category,
             "flag_cat_name": None if category is None else classes.known[category],
             "flag_supercat": above,
-            "flag_supercat_name": (
-                None if above is None or supers is None else sorted(set(supers))[above]
-            ),
+            "flag_supercat_name": None if above is None else classes.super_names[above],
         }
 
     def _losses(self, frame: Frame, raw: Raw, image: int, truth: Truth | None) -> Row:

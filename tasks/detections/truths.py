@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,9 @@ from tasks.models.yolo.letterbox import Frame
 UNKNOWN = "unknown: nothing is known to be in this image"
 
 
+@lru_cache(maxsize=4)
 def open_annotations(artifact: Artifact | None, runtime: Runtime) -> Annotations | None:
-    """Return what `artifact` knows of images; None of none."""
+    """Return what `artifact` knows of images, None of none; one process reads it once."""
     if artifact is None:
         return None
     found: Annotations = find_kind(artifact.kind).open(ArtifactStore(runtime.store), artifact)
@@ -51,23 +53,23 @@ class Classes:
     """The classes of the annotations."""
     in_model: NDArray[np.int64]
     """The model's id of each, -1 where the model has no class of that name."""
-    superclasses: tuple[str, ...] | None
-    """The superclass of each."""
+    super_names: tuple[str, ...]
+    """The superclasses, sorted; an image's `flag_supercat` is a place in here."""
+    in_super: NDArray[np.int64] | None
+    """The place of each class's superclass; None where there are none."""
 
     @classmethod
     def of(cls, known: Annotations, names: Sequence[str]) -> "Classes":
         """Return the classes of `known` beside a model that has the classes `names`."""
-        return cls(known.names, same_classes(names, known.names), known.superclasses)
+        in_model, above = same_classes(names, known.names), known.superclasses
+        if above is None:
+            return cls(known.names, in_model, (), None)
+        super_names = tuple(sorted(set(above)))
+        return cls(known.names, in_model, super_names, same_classes(super_names, above))
 
     def strangers(self, truth: Truth) -> list[str]:
         """Return the classes in the image that the model does not have."""
         return sorted({self.known[i] for i in truth.class_ids.tolist() if self.in_model[i] < 0})
-
-    def super_id(self, class_id: int) -> int | None:
-        """Return the id of a class's superclass: its place among all of them, sorted."""
-        if self.superclasses is None:
-            return None
-        return sorted(set(self.superclasses)).index(self.superclasses[class_id])
 
 
 def targets_in(
