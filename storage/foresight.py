@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from conf.errors import FeaturemillError
 from conf.keys import ArtifactKey
 from storage.catalog import Catalog, Entry
 from storage.drafts import Making
@@ -80,7 +81,7 @@ def foresee(
     elif relative is None:
         reasons = [f"no {making.key.kind} {'of this name ' if changed else ''}was made here before"]
     elif changed:
-        reasons = [changed(_opened(store, relative))]
+        reasons = [_changes(store, relative, changed)]
     else:
         reasons = _differences(store, catalog, making, relative, promised or {})
     if work.sealed:
@@ -153,12 +154,14 @@ def _work(store: ArtifactStore, catalog: Catalog, making: Making, given: Circums
 
 def _offers(store: ArtifactStore, catalog: Catalog, making: Making, kind: Kind) -> list[Donation]:
     """Return what a run would be offered. It quarantines a damaged artifact first, and takes its
-    sound parts; so those are hashed here."""
-    own = list(donations(store.folder(making.key), making.key))
-    found = offers_for(store, making, kind, catalog.family)
-    hurt = [*own, *(offer for offer in found if offer.marker.key == str(making.key))]
-    sound = [offer for offer in hurt if offer.marker.problem(offer.parts) is None]
-    return [*sound, *(offer for offer in found if offer.marker.key != str(making.key))]
+    sound parts; so those are hashed here, once, though the catalog may still name them, too."""
+    own = donations(store.folder(making.key), making.key)
+    found = {one.folder: one for one in (*own, *offers_for(store, making, kind, catalog.family))}
+    return [
+        offer
+        for offer in found.values()
+        if offer.marker.key != str(making.key) or offer.marker.problem(offer.parts) is None
+    ]
 
 
 def _relative(catalog: Catalog, making: Making, last: str | None, *, by_name: bool) -> Entry | None:
@@ -175,9 +178,13 @@ def _relative(catalog: Catalog, making: Making, last: str | None, *, by_name: bo
     return nearest_relative(catalog, identity, but=[str(making.key)])
 
 
-def _opened(store: ArtifactStore, entry: Entry) -> Any:
+def _changes(store: ArtifactStore, entry: Entry, changed: Callable[[Any], str]) -> str:
+    """Return what `changed` says of an older artifact; a run does not need it to be readable."""
     handle = Artifact(kind=entry.kind, key=entry.key, rows=entry.rows, store=store.uuid)
-    return find_kind(entry.kind).open(store, handle)
+    try:
+        return changed(find_kind(entry.kind).open(store, handle))
+    except FeaturemillError as problem:
+        return f"it is not {entry.key}; how they differ cannot be told: {problem}"
 
 
 def _differences(

@@ -206,6 +206,21 @@ def test_damage_is_the_reason_where_it_is_the_reason(
     check(foreseen, run(asked, runtime))
 
 
+def test_an_older_ledger_that_cannot_be_read_keeps_no_run_from_being_planned(
+    add_photos: Callable[..., Path], runtime: Runtime, toy: ModelSpec
+) -> None:
+    made = run(preset(add_photos(3), toy), runtime)
+    older = next(one.artifact for one in made.made if one.name == "dataset")
+    victim = next(made.store.path_of(older).rglob("*.parquet"))
+    victim.chmod(0o644)
+    victim.write_bytes(bytes(victim.stat().st_size))
+    asked = preset(add_photos(1, first=3), toy)
+    foreseen = plan(asked, runtime)
+    (reason,) = reasons(foreseen)["dataset"]
+    assert reason.startswith(f"it is not {older.key}; how they differ cannot be told: ")
+    check(foreseen, run(asked, runtime))
+
+
 def test_missing_weights_block_what_needs_them_and_name_the_next_step(
     add_photos: Callable[..., Path], runtime: Runtime, tmp_path: Path
 ) -> None:
