@@ -11,16 +11,17 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from conf.errors import WorldError
+from conf.errors import FeaturemillError, WorldError
 from conf.load import LoadedPreset, load_preset
 from conf.runtime import Runtime
 from flows.deployed import run_loaded
+from flows.observing import artifact_key
 from flows.run import Made, Run
 from storage.atomic import exclusive
 from storage.collecting import collect
 from storage.dataset import Ledger
 from storage.dataset.changes import ledger_changes
-from storage.errors import StoreInUse, UnknownArtifact
+from storage.errors import StoreInUse
 from storage.open import open_artifact
 from storage.store import ArtifactStore
 
@@ -90,7 +91,7 @@ def _again(
     keep_runs: int | None,
     draft_days: float,
 ) -> Reprocessed:
-    before = dict(store.refs.all())
+    before = store.refs.all()
     run = run_loaded(loaded, runtime)
     rows = [(made, _became(run, made, before)) for made in run.made]
     fresh = [made for made in run.made if made.state != "Cached"]
@@ -110,9 +111,9 @@ def _became(run: Run, made: Made, before: Mapping[str, str]) -> str:
     now = cast(Ledger, open_artifact(made.artifact, run.store))
     if older is None:
         return f"{len(now.uri):,} rows, the first time"
-    with suppress(UnknownArtifact, FileNotFoundError):  # damaged, removed
+    with suppress(FeaturemillError, FileNotFoundError):  # damaged, removed
         return str(ledger_changes(cast(Ledger, open_artifact(older, run.store)), now))
-    return f"{len(now.uri):,} rows, the older ledger is gone"
+    return f"{len(now.uri):,} rows, the older ledger is gone or damaged"
 
 
 def _sentence(run: Run, fresh: list[Made], rows: list[tuple[Made, str]]) -> str:
@@ -128,7 +129,7 @@ def _sentence(run: Run, fresh: list[Made], rows: list[tuple[Made, str]]) -> str:
 
 def _leave_artifacts(run: Run, rows: list[tuple[Made, str]]) -> None:
     """Show in Prefect what was made of what is new, and where it lies."""
-    key = f"reprocess-{run.name.lower().replace('_', '-')}"
+    key = artifact_key("reprocess", run.name)
     create_table_artifact(
         key=key,
         table=[_row(made, became) for made, became in rows],

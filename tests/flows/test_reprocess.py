@@ -63,6 +63,26 @@ def test_only_what_is_new_is_made_told_and_announced_and_old_runs_go(
     assert payload["store"] == str(runtime.store)
 
 
+def test_a_preset_in_a_file_of_any_name_is_reprocessed_though_its_last_ledger_is_damaged(
+    add_photos: Callable[..., Path],
+    runtime: Runtime,
+    events: list[dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "Größe 2.toml"
+    source = f'source = {{source = "folder", root = "{add_photos(1)}"}}'
+    file.write_text(f'flow = "images"\n{source}\nmodel = {{family = "toy", precision = "fp32"}}\n')
+    first: Any = reprocess(str(file), None, runtime)
+    assert first.said.startswith("1 rows, the first time: 2 of 2 artifacts were made")
+    (ledger,) = runtime.store.glob("published/dataset/*/parts/*/ledger.parquet")
+    ledger.chmod(0o644)
+    ledger.write_bytes(bytes(ledger.stat().st_size))
+    add_photos(1, first=1)
+    second: Any = reprocess(str(file), None, runtime)
+    assert second.said.startswith("2 rows, the older ledger is gone or damaged: 2 of 2 artifacts")
+    assert len(events) == 2
+
+
 def test_while_the_one_before_is_at_work_a_run_is_skipped_and_says_who_works(
     add_photos: Callable[..., Path], runtime: Runtime, events: list[dict[str, Any]]
 ) -> None:
