@@ -26,11 +26,12 @@ from conf.projection import (
 )
 from conf.runtime import Runtime
 from flows.images import make_encoded
-from flows.run import Run, Table
+from flows.run import Run, Table, run_name
 from storage.drafts import Making
 from storage.hashes import Hashes
 from storage.projection import MapFiles
 from storage.projection.columns import check_joins
+from storage.projection.maps import open_page
 from storage.projection.outputs import output_paths, refuse_existing, write_outputs
 from storage.projection.pictures import pictures_key
 from storage.projection.sources import source_on_record
@@ -49,7 +50,7 @@ from tasks.projection.making import (
     trust_inputs,
 )
 from tasks.projection.page import make_page, page_inputs
-from tasks.projection.vectors import OF_CONTENTS, names_key, read_names, vectors_key
+from tasks.projection.vectors import OF_CONTENTS, names_key, picture_names, vectors_key
 
 _PACKAGES = {
     "umap": ("umap-learn", "maps"),
@@ -84,7 +85,7 @@ class Older(NamedTuple):
     components: PcaRecipe
 
 
-@flow(name="projection")
+@flow(name="projection", flow_run_name=run_name("projection"))
 def projection(preset: Preset, runtime: Runtime | None = None) -> Run:
     """Make the maps of `preset`, judge them, and render their pages."""
     run = Run("projection", runtime or Runtime())
@@ -290,7 +291,7 @@ def _pictures(run: Run, given: Given) -> dict[str, ArtifactKey]:
         return {"pictures": given.names}
     if given.source.images is None or given.source.path is None:
         return {}
-    names = read_names(given.source, given.vectors, given.names, run.runtime).ids
+    names = picture_names(given.source)
     with Hashes(run.runtime.store / "hashes.sqlite") as hashes:
         key = pictures_key(given.source.images, names, run.runtime.roots, hashes)
     return {"pictures": key}
@@ -315,11 +316,7 @@ def _figures(
     run: Run, method: str, trust: Artifact, page: Artifact, folder: Path | None, prefix: str
 ) -> Table:
     facts = MapFiles(run.store, trust).facts
-    where = (
-        output_paths(folder, prefix, method)[1]
-        if folder
-        else (MapFiles(run.store, page).folder / "page.html")
-    )
+    where = output_paths(folder, prefix, method)[1] if folder else open_page(run.store, page)
     rows: Sequence[tuple[str, ...]] = [("judged", str(facts.get("reason")))]
     if "trustworthiness" in facts:
         rows = list(TrustSummary.from_json(facts).shown().items())

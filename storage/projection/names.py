@@ -72,9 +72,6 @@ def read_table_names(path: Path, count: int) -> RowNames:
             f"{path} has {rows} rows, the vectors are {count}. They belong together row by row: "
             "give the table that was written with these vectors."
         )
-    named = next(
-        (columns[name] for name in (FILE, "file_name", "id", "name") if name in columns), None
-    )
     labels = label_column(columns)
     texts: dict[str, Sequence[str | None]] = {
         name: values
@@ -85,11 +82,21 @@ def read_table_names(path: Path, count: int) -> RowNames:
     if labels:
         texts["label"] = labels
     return RowNames(
-        tuple(value or f"row {at}" for at, value in enumerate(named or [""] * count)),
+        _ids(rows, columns),
         texts,
         order_proven=False,
         notes=(f"{path.name}: nothing proves that its rows are in the order of the vectors.",),
     )
+
+
+def read_table_ids(path: Path) -> tuple[str, ...]:
+    """Return what a CSV or Parquet table calls its rows; nothing else of it is checked."""
+    return _ids(*_table(path))
+
+
+def _ids(rows: int, columns: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    named = next((columns[name] for name in (FILE, "id", "name") if name in columns), [""] * rows)
+    return tuple(value or f"row {at}" for at, value in enumerate(named))
 
 
 def label_column(columns: Mapping[str, Sequence[str]]) -> list[str | None] | None:

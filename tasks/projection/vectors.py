@@ -13,7 +13,13 @@ from storage.dataset import read_ledger
 from storage.hashes import Hashes
 from storage.projection.cache import EMBEDDINGS, LABELS, META, METADATA, cache_names
 from storage.projection.errors import BadVectors
-from storage.projection.names import RowNames, bare_names, ledger_names, read_table_names
+from storage.projection.names import (
+    RowNames,
+    bare_names,
+    ledger_names,
+    read_table_ids,
+    read_table_names,
+)
 from storage.projection.vectors import (
     Vectors,
     file_key,
@@ -131,6 +137,19 @@ def read_names(
     return bare_names(count)
 
 
+def picture_names(source: VectorSource) -> tuple[str, ...]:
+    """Return the names, in the order of the vectors, that pictures of a file's rows may have.
+
+    No vector is read, and nothing is checked: whoever reads the names does that.
+    """
+    path = vectors_file(source)
+    if source.names is not None:
+        return read_table_ids(source.names)
+    if path is None or path.name != EMBEDDINGS or not (path.parent / METADATA).is_file():
+        return ()
+    return read_table_ids(path.parent / METADATA)
+
+
 def names_key(source: VectorSource, key: ArtifactKey, runtime: Runtime) -> ArtifactKey:
     """Return the key of all that names the rows: of files' bytes, or of the dataset that features
     were first made for."""
@@ -139,6 +158,10 @@ def names_key(source: VectorSource, key: ArtifactKey, runtime: Runtime) -> Artif
         made = ArtifactStore(runtime.store).manifest(str(key)).made
         dataset = made.get("dataset")
         return ArtifactKey.parse(dataset) if dataset else ArtifactKey.of("names", 1, str(key))
+    if source.names and not source.names.is_file():
+        raise BadVectors(
+            f"There is no {source.names}: the names of rows are a CSV or Parquet table."
+        )
     beside = [path.parent / name for name in (LABELS, METADATA, META)]
     files = [source.names] if source.names else beside if path.name == EMBEDDINGS else []
     told = {file.name: _sha256(file, runtime) for file in files if file.is_file()}

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,14 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
+from conf.load import LoadedPreset
 from conf.projection import MapSettings, PcaMethod, Preset, TsneMethod, VectorSource
 from conf.runtime import Runtime
 from conf.sources.digits import Source as Digits
 from flows.cli import main
+from flows.planning import plan
 from flows.projection import projection
+from flows.run import named_for
 from storage.open import open_artifact
 from storage.projection import MapFiles
 from storage.runs import Runs
@@ -162,6 +167,16 @@ def test_columns_of_vectors_without_contents_are_refused(
     assert "X_digits/test/seed1 do not tell: map features by --artifact" in capsys.readouterr().err
 
 
+def test_a_table_of_names_that_is_not_there_is_told_before_anything_is_made(
+    tmp_path: Path, runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "some.npy", np.eye(4, dtype=np.float32))
+    words = ["project", "--vectors", str(tmp_path / "some.npy"), "--names", "nowhere.csv"]
+    assert main([*words, "--store", str(runtime.store)]) != 0
+    assert "nowhere.csv: the names of rows are a CSV or Parquet table" in capsys.readouterr().err
+    assert not ArtifactStore(runtime.store).published()
+
+
 def test_a_map_says_in_words_how_it_was_made(cache: Path, runtime: Runtime) -> None:
     from flows.run import Run
 
@@ -169,6 +184,52 @@ def test_a_map_says_in_words_how_it_was_made(cache: Path, runtime: Runtime) -> N
     run: Run = projection(preset, runtime)
     drawn = next(made.artifact for made in run.made if made.name == "pca")
     assert MapFiles(run.store, drawn).facts["method"] == "the first two of 50 principal components"
+
+
+def test_a_plan_says_which_parts_of_a_map_are_made_and_writes_nothing(
+    cache: Path, runtime: Runtime
+) -> None:
+    maps = MapSettings(methods=(PcaMethod(),))
+    preset = Preset(vectors=VectorSource(path=cache, images=cache), map=maps, overwrite=True)
+    asked, seen = LoadedPreset("mine", "projection", "", preset, runtime), list[set[str]]()
+    for words in (None, None, [HOSTILE] * 300):
+        if words:
+            write_words(cache, words)
+        before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+        foreseen = plan(asked, runtime).artifacts
+        assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == before
+        with named_for("mine"):
+            made = projection(preset, runtime).made
+        assert [(one.name, one.key) for one in foreseen] == [
+            (f"mine/{one.name}", one.artifact.key) for one in made
+        ]
+        assert [one.state == "reuse" for one in foreseen] == [one.state == "Cached" for one in made]
+        assert all(bool(one.reasons) == (one.state != "reuse") for one in foreseen)
+        seen.append({one.name.partition("/")[2] for one in foreseen if one.state != "reuse"})
+    every = {"components", "pca", "pca-trust", "nearest", "diagnostics", "pca-page"}
+    assert seen == [every, set(), {"diagnostics", "pca-page"}]
+
+
+_CACHED = """
+import contextlib, io, json, sys
+from flows.cli import main
+out = io.StringIO()
+with contextlib.redirect_stdout(out):
+    code = main(sys.argv[1:])
+heavy = {"torch", "umap", "openTSNE", "pacmap", "sklearn", "numba", "plotly", "transformers"}
+states = sorted({made["state"] for made in json.loads(out.getvalue())["artifacts"]})
+print(json.dumps([code, states, sorted(heavy & set(sys.modules))]))
+"""
+
+
+def test_a_cached_run_of_maps_with_pictures_imports_no_heavy_library(
+    cache: Path, runtime: Runtime
+) -> None:
+    words = ["project", "--cache_dir", str(cache), "--images", str(cache), "--tsne", "--overwrite"]
+    words += ["--store", str(runtime.store), "--json"]
+    assert main(words) == 0
+    told = subprocess.check_output([sys.executable, "-c", _CACHED, *words], text=True)
+    assert json.loads(told.splitlines()[-1]) == [0, ["Cached"], []]
 
 
 @pytest.mark.parametrize(
