@@ -40,9 +40,9 @@ def execute_again(found: RunRecord, given: argparse.Namespace) -> int:
 
 
 def _chosen(name: str | None, unfinished: list[RunRecord]) -> RunRecord | None:
-    known = {record.name: record for record in reversed(unfinished) if record.flow}
+    known = {record.name: record for record in unfinished if record.flow}
     if name is None:
-        return next((record for record in unfinished if record.flow), None)
+        return next(iter(known.values()), None)
     if name not in known:
         raise RecipeError(f"No run named {name!r} waits to be ended. {did_you_mean(name, known)}")
     return known[name]

@@ -45,10 +45,9 @@ def execute(preset: LoadedPreset, runtime: Runtime, given: argparse.Namespace) -
         os.environ.setdefault(name, "INFO" if given.verbose else "CRITICAL")
     began = time.perf_counter()
     with first_interrupt_stops(), prefect_server():
-        _show_plan(preset, runtime, is_shown=not given.json)
-        flow = importlib.import_module(f"flows.{preset.flow}").FLOW
-        with importlib.import_module("flows.run").named_for(preset.name):
-            made = flow(preset.settings, runtime)
+        if not given.json:
+            _show_plan(preset, runtime)
+        made = importlib.import_module("flows.deployed").run_loaded(preset, runtime)
     seconds = time.perf_counter() - began
     report = importlib.import_module("flows.report").write_report(made, seconds)
     if given.json:
@@ -60,13 +59,11 @@ def execute(preset: LoadedPreset, runtime: Runtime, given: argparse.Namespace) -
     return DONE
 
 
-def _show_plan(preset: LoadedPreset, runtime: Runtime, *, is_shown: bool) -> None:
+def _show_plan(preset: LoadedPreset, runtime: Runtime) -> None:
     """Say on standard error what is about to happen: nothing is asked, nothing waits."""
     from flows.cli.plan import as_text, summary
     from flows.planning import plan
 
-    if not is_shown:
-        return
     foreseen = plan(preset, runtime)
     if any(one.state != "reuse" for one in foreseen.artifacts):
         print(as_text(foreseen), file=sys.stderr)
