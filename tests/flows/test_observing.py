@@ -1,5 +1,6 @@
 """What Prefect's page shows of a run."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,12 @@ import pytest
 from prefect import flow, get_client
 from prefect.artifacts import Artifact as Shown
 from prefect.artifacts import update_progress_artifact
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterType
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterType,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.objects import FlowRun, TaskRun
 
 from conf.images import Preset
@@ -34,9 +40,16 @@ def shown(kind: str) -> list[Any]:
 
 
 def task_runs(run: FlowRun) -> list[TaskRun]:
+    """Return the run's tasks; the server records the last ones a moment after the run has ended."""
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    deadline = time.monotonic() + 20
     with get_client(sync_client=True) as client:
-        found = client.read_task_runs(limit=100)
-    return [one for one in found if one.flow_run_id == run.id]
+        while True:
+            found = client.read_task_runs(flow_run_filter=of_run)
+            ended = [one for one in found if one.state and one.state.is_final()]
+            if (found and len(ended) == len(found)) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.2)
 
 
 def encode(folder: Path, runtime: Runtime, model: ModelSpec, name: str) -> FlowRun:

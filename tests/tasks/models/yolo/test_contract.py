@@ -26,10 +26,6 @@ WANTED = {
 }
 
 
-def batch_of(detector: Detector, pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    return np.stack([detector.letterbox(picture).pixels for picture in pictures])
-
-
 def stock_net(detector: Detector, *, training_head: bool = False) -> Any:
     """Return a copy of the network as Ultralytics means it: its head in one mode throughout."""
     net = copy.deepcopy(detector.net)
@@ -76,11 +72,11 @@ def test_a_forward_pass_changes_no_weight_or_statistic(detector: Detector, raw: 
 
 
 def test_the_head_says_of_an_image_what_its_net_says_in_training(
-    detector: Detector, raw: Raw, pictures: list[NDArray[np.uint8]]
+    detector: Detector, raw: Raw, squares: NDArray[np.float32]
 ) -> None:
     net = stock_net(detector, training_head=True)
     with torch.no_grad():
-        stock = net(torch.from_numpy(batch_of(detector, pictures)))
+        stock = net(torch.from_numpy(squares))
     stock = stock.get("one2one", stock)
     head = raw.head(1)
     np.testing.assert_array_equal(head.boxes, stock["boxes"][1].numpy())
@@ -116,9 +112,9 @@ def stock_predictions(detector: Detector, pixels: NDArray[np.float32]) -> list[N
 
 
 def test_detections_are_those_of_ultralytics(
-    detector: Detector, raw: Raw, pictures: list[NDArray[np.uint8]]
+    detector: Detector, raw: Raw, squares: NDArray[np.float32]
 ) -> None:
-    stock = stock_predictions(detector, batch_of(detector, pictures))
+    stock = stock_predictions(detector, squares)
     counts = []
     for image, wanted in enumerate(stock):
         found = detector.predictions(raw, image, LOOSE)
@@ -143,7 +139,7 @@ def test_nothing_is_found_where_nothing_is_sure(detector: Detector, raw: Raw) ->
 
 @pytest.mark.parametrize("empty", [False, True])
 def test_losses_are_those_of_the_stock_model_for_that_image_alone(
-    detector: Detector, raw: Raw, pictures: list[NDArray[np.uint8]], empty: bool
+    detector: Detector, raw: Raw, squares: NDArray[np.float32], empty: bool
 ) -> None:
     from ultralytics.cfg import get_cfg
 
@@ -153,7 +149,7 @@ def test_losses_are_those_of_the_stock_model_for_that_image_alone(
     net = stock_net(detector, training_head=True)
     net.args = get_cfg()
     batch = {k: torch.from_numpy(v) for k, v in stock_batch(targets, detector.size_px).items()}
-    batch["img"] = torch.from_numpy(batch_of(detector, pictures)[1:2])
+    batch["img"] = torch.from_numpy(squares[1:2])
     with torch.no_grad():
         _, items = net.loss(batch)
     found = detector.stock_losses(raw, 1, targets)
@@ -164,7 +160,7 @@ def test_losses_are_those_of_the_stock_model_for_that_image_alone(
 
 
 def test_features_are_the_outputs_of_the_layers_that_feed_the_head(
-    detector: Detector, raw: Raw, pictures: list[NDArray[np.uint8]]
+    detector: Detector, raw: Raw, squares: NDArray[np.float32]
 ) -> None:
     assert detector.layers == tuple(detector.net.model[-1].f)
     assert tuple(raw.features) == detector.layers
@@ -173,15 +169,14 @@ def test_features_are_the_outputs_of_the_layers_that_feed_the_head(
 
 
 def test_lanes_do_not_get_each_others_features(
-    detector: Detector, pictures: list[NDArray[np.uint8]]
+    detector: Detector, squares: NDArray[np.float32]
 ) -> None:
-    pixels = batch_of(detector, pictures)
-    alone = [detector.forward(one[None]).features for one in pixels]
+    alone = [detector.forward(one[None]).features for one in squares]
     found: dict[int, list[Any]] = {0: [], 1: [], 2: []}
 
     def lane(image: int) -> None:
         for _ in range(3):
-            found[image].append(detector.forward(pixels[image][None]).features)
+            found[image].append(detector.forward(squares[image][None]).features)
 
     threads = [threading.Thread(target=lane, args=(image,)) for image in found]
     for thread in threads:
@@ -196,10 +191,10 @@ def test_lanes_do_not_get_each_others_features(
 
 
 def test_a_batch_says_of_an_image_what_a_pass_of_its_own_says(
-    detector: Detector, raw: Raw, pictures: list[NDArray[np.uint8]]
+    detector: Detector, raw: Raw, squares: NDArray[np.float32]
 ) -> None:
     alone: Predictions = detector.predictions(
-        detector.forward(batch_of(detector, pictures)[2:]), 0, LOOSE
+        detector.forward(squares[2:]), 0, LOOSE
     )
     together = detector.predictions(raw, 2, LOOSE)
     np.testing.assert_array_equal(together.class_ids, alone.class_ids)
