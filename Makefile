@@ -4,6 +4,8 @@ EXTRAS := clip,yolo,maps,pacmap,tokens,photos,dask,dev
 BIN := .venv/bin
 INSTALLED := .venv/installed
 FLOORS := conf storage tasks flows
+# So many processes share the tests.
+TEST_PROCESSES ?= 2
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))
 
 # Nothing here calls out: weights come from installed packages or from `featuremill models fetch`.
@@ -31,7 +33,7 @@ demo: setup
 	$(BIN)/featuremill run demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES)
 
 check: setup
 	$(BIN)/ruff check .

@@ -23,6 +23,8 @@ FEW_PARTS = 4
 """So many parts are seen as task runs at one glance; more are told as a share, too."""
 PAUSE_SECONDS = 1.0
 """Between two updates: each is a request to the server."""
+SILENCE_SECONDS = 300.0
+"""Between two updates where the first was not taken: Prefect tries a minute before it gives up."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,14 +68,14 @@ class _Bar:
         self.show()
 
     def advance(self) -> None:
-        """Count one part more, and show it where the last showing was a second ago."""
+        """Count one part more, and show it where it is time to."""
         self._sealed += 1
-        if time.monotonic() - self._shown >= PAUSE_SECONDS:
+        if time.monotonic() >= self._next:
             self.show()
 
     def show(self) -> None:
         """Tell Prefect how far it is."""
-        self._shown = time.monotonic()
+        self._next = time.monotonic() + SILENCE_SECONDS
         share = 100 * self._sealed / self._parts
         with _harmless():
             if self._id is None:
@@ -81,6 +83,7 @@ class _Bar:
                 self._id = cast(UUID, made)  # a coroutine in an asynchronous flow: ours are none
             else:
                 update_progress_artifact(self._id, share, self._description())
+            self._next = time.monotonic() + PAUSE_SECONDS
 
     def _description(self) -> str:
         told = f"{self._title}: {self._sealed:,} of {self._parts:,} parts"

@@ -51,6 +51,9 @@ def write_pooled(
     chunk = (min(POOLED_CHUNK_ROWS, max(1, len(rows))), rows.shape[1])
     with new_file(path) as file:
         file.create_dataset(name, data=rows, chunks=chunk if len(rows) else None)
+        # Else its place in the file is found when the handle goes: whoever still holds one, as a
+        # profiler does, would decide the bytes.
+        file.flush()
         for other, values in others.items():
             file.create_dataset(other, data=values)
         file.attrs.update(attributes or {})

@@ -26,10 +26,15 @@ os.environ |= {
     "YOLO_CONFIG_DIR": str(_HOME / "ultralytics"),
     "YOLO_OFFLINE": "true",
 }
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The processes of a whole run share the cores: threads that wait for one another would spin.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 for _name in ("FEATUREMILL_ROOTS", "PREFECT_API_KEY", "PREFECT_API_URL", "PREFECT_PROFILE"):
     os.environ.pop(_name, None)
 
 _BROWSER_PROGRAMS = ("chromium", "chromedriver")
+_LONGEST = ("tests/flows/deployed", "tests/flows", "notebooks", "tests/benchmarks")
+"""What takes longest, begun first: no process is left with it alone at the end."""
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +133,30 @@ def prefect_harness() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return what deals out the tests folder by folder: one process has the folder's fixtures."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # the longest come first: see below
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _together
+    return scheduling
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, where several processes share the tests."""
+    if hasattr(config, "workerinput"):
+        order = {folder: place for place, folder in enumerate(_LONGEST)}
+        items.sort(key=lambda item: order.get(_together(item.nodeid), len(order)))
+
+
+def _together(nodeid: str) -> str:
+    """Return the folder whose tests one process runs: one of the longest, else the test's own."""
+    folder = nodeid.partition("::")[0].rpartition("/")[0]
+    return next((one for one in _LONGEST if f"{folder}/".startswith(f"{one}/")), folder)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
