@@ -3,6 +3,7 @@ import shutil
 import time
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -61,6 +62,23 @@ def test_the_same_rows_make_the_same_bytes_a_second_later(tmp_path: Path) -> Non
     for kind in ("", "-pooled"):
         first, second = (tmp_path / f"{name}{kind}.h5" for name in ("first", "second"))
         assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_bytes_do_not_depend_on_who_still_holds_a_handle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profiler holds the frames, and so the handles, of the threads that it looks at."""
+    write_pooled(tmp_path / "free.h5", "rows", ROWS[:, 0], {"ids": ROWS}, {"a": "b"})
+    held, create = [], h5py.Group.create_dataset
+
+    def create_and_hold(*given: Any, **options: Any) -> Any:
+        held.append(create(*given, **options))
+        return held[-1]
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", create_and_hold)
+    write_pooled(tmp_path / "held.h5", "rows", ROWS[:, 0], {"ids": ROWS}, {"a": "b"})
+    assert len(held) == 2
+    assert (tmp_path / "held.h5").read_bytes() == (tmp_path / "free.h5").read_bytes()
 
 
 def test_hdf5_is_not_let_near_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

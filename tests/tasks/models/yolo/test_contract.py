@@ -193,9 +193,7 @@ def test_lanes_do_not_get_each_others_features(
 def test_a_batch_says_of_an_image_what_a_pass_of_its_own_says(
     detector: Detector, raw: Raw, squares: NDArray[np.float32]
 ) -> None:
-    alone: Predictions = detector.predictions(
-        detector.forward(squares[2:]), 0, LOOSE
-    )
+    alone: Predictions = detector.predictions(detector.forward(squares[2:]), 0, LOOSE)
     together = detector.predictions(raw, 2, LOOSE)
     np.testing.assert_array_equal(together.class_ids, alone.class_ids)
     np.testing.assert_allclose(together.boxes_px, alone.boxes_px, rtol=1e-3, atol=1e-2)
