@@ -84,7 +84,8 @@ def test_a_run_tells_its_progress_and_ends_with_one_table(
     (table,) = [one for one in shown("table") if one.key == "run-watched-run"]
     assert table.flow_run_id == run.id
     assert table.description.startswith("`Watched Run`: 2 made, 0 reused, 0 failed, in ")
-    names = {one.name for one in ended_tasks(run, 10)}
+    dataset, encoded, features = 3, 6, 2  # scanned, kept, sealed; encoded; checked, sealed
+    names = {one.name for one in ended_tasks(run, dataset + encoded + features)}
     assert "seal image-features" in names
     parts = {name for name in names if name.startswith("encode_part image-features-v1-")}
     assert {name.rpartition(".")[2] for name in parts} == {f"{at:05d}" for at in range(6)}
@@ -135,7 +136,7 @@ def test_a_failed_run_leaves_a_table_with_the_errors_own_text(
     (table,) = [one for one in shown("table") if one.key == "run-failing"]
     assert "1 made, 0 reused, 1 failed" in table.description
     assert "the part of the test cannot be written" in str(table.data)
-    (failed, *_) = [one for one in ended_tasks(run, 5) if one.state and one.state.is_failed()]
+    (failed, *_) = [one for one in ended_tasks(run, 3 + 2) if one.state and one.state.is_failed()]
     assert failed.state is not None
     assert str(failed.state.message).endswith("StoreError: the part of the test cannot be written")
 

@@ -99,6 +99,7 @@ def test_from_nothing_to_a_run_on_schedule_and_one_by_event(served: Served, tmp_
     put_photo(tmp_path / "watched", 1)
     settings = ["preset=folder", f'changes=["source.root={tmp_path}/watched", "model.family=toy"]']
     given = [word for setting in settings for word in ("--param", setting)]
+    # As each minute, "* * * * *", and not to wait for it; the sixth field is of seconds.
     thrice_a_minute = ["--name", "reprocess/scheduled", "--cron", "* * * * * */20"]
     served.call("prefect", "--no-prompt", "deploy", *thrice_a_minute, *given)
     waiting = served.begin(worker)
@@ -107,6 +108,8 @@ def test_from_nothing_to_a_run_on_schedule_and_one_by_event(served: Served, tmp_
     served.call(*"prefect deployment schedule clear -y reprocess/scheduled".split())  # noqa: SIM905
     scheduled = found(served, lambda run: "the first time" in said(run), deadline)
     assert scheduled.auto_scheduled
+    assert scheduled.expected_start_time
+    assert scheduled.expected_start_time.timestamp() - began < 60
     assert scheduled.start_time
     assert scheduled.start_time.timestamp() - began < SLOW * 60
     assert "1 rows, the first time: 4 of 4 artifacts were made" in said(scheduled)
