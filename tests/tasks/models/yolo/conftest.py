@@ -18,7 +18,9 @@ from tasks.models.yolo.heads import Raw
 
 SIZE_PX = 128
 NAMES = ("yolov8n", "yolov8n-seg", "yolo11n", "yolo11n-seg", "yolo26n", "yolo26n-seg")
-_RUNTIME = Runtime(device="cpu", progress=False)
+# A detector is loaded once a process, and other tests scatter theirs: a folder that nobody else
+# names, and that need not exist, keeps these apart.
+_RUNTIME = Runtime(device="cpu", models=Path("models-of-the-yolo-tests"), progress=False)
 
 
 def random_spec(name: str, seed: int = 0) -> ModelSpec:
