@@ -14,6 +14,8 @@ from conf.errors import RecipeError
 
 _KEY = re.compile(r"(?P<kind>[a-z][a-z0-9-]*)-v(?P<version>[0-9]+)-(?P<digest>[0-9a-f]{16})")
 
+_PLAIN = {int, str, bool, type(None)}
+
 
 class Frozen(BaseModel):
     """A value: immutable, hashable, and refusing fields it does not know.
@@ -112,6 +114,8 @@ def _refuse_ambiguous(content: Any, place: str) -> None:
                 if not isinstance(name, str):
                     raise RecipeError(f"{place} has the name {name!r}: names are strings.")
                 _refuse_ambiguous(value, f"{place}.{name}")
+        case list() | tuple() if set(map(type, content)) <= _PLAIN:
+            return  # a mask's run lengths, a dataset's rows: many, and not one to be looked at
         case list() | tuple():
             for index, value in enumerate(content):
                 _refuse_ambiguous(value, f"{place}[{index}]")

@@ -37,7 +37,8 @@ class LossMatrixRecipe(Recipe):
 
 
 class LossClustersRecipe(Recipe):
-    """Groups of the images of a matrix, the input `matrix`, and what they mean."""
+    """Groups of the images of a matrix, the input `matrix`, and what they mean; where there is an
+    input `images`, features of an encoder, also how far these name the same neighbours."""
 
     kind: ClassVar[str] = "loss-clusters"
 
@@ -60,6 +61,9 @@ class LossSettings(Frozen):
     backend: Backend = "sparse"
     database_images: int = Field(default=200, ge=0)
     groups: LossClustersRecipe = LossClustersRecipe()
+    encoder: ModelSpec | None = None
+    """Whose features of the same images the neighbours by loss are compared with, beside the
+    detector's own: CLIP's, say. None: nobody's."""
 
 
 class Preset(DetectionPreset):

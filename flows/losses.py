@@ -4,15 +4,18 @@ from typing import Any
 
 from prefect import flow
 
+from conf.images import ImageRecipe
+from conf.load import load_preset
 from conf.losses import LossMatrixRecipe, LossSettings, Preset
 from conf.runtime import Runtime
 from flows.detections import Detected, make_detected
+from flows.images import make_images
 from flows.run import Run, Table
 from storage.drafts import Making
 from storage.losses.reading import LossMatrix
 from storage.store import Artifact
 from tasks.losses import make_losses, matrix_making, pairs_to_compute
-from tasks.losses.groups import find_groups
+from tasks.losses.groups import find_groups, inputs_of
 from tasks.losses.report import HEADER, group_rows
 
 
@@ -28,7 +31,8 @@ def make_compared(run: Run, preset: Preset, prefix: str = "") -> tuple[Artifact,
     """Return the matrix and the groups that `preset` names, all they take made where missing."""
     detected = make_detected(run, preset, prefix)
     matrix = make_matrix(run, detected, preset, preset.losses, f"{prefix}losses")
-    groups = make_groups(run, detected, preset, matrix, f"{prefix}loss-clusters")
+    images = make_encoded(run, detected, preset, f"{prefix}features")
+    groups = make_groups(run, detected, preset, matrix, images, f"{prefix}loss-clusters")
     run.show(lambda: Table("Groups of images", HEADER, group_rows(groups, run.runtime)))
     return matrix, groups
 
@@ -68,20 +72,40 @@ def _told(making: Making, older: Any) -> str:
     return pairs_to_compute(older.contents, making.rows)
 
 
+def make_encoded(run: Run, detected: Detected, preset: Preset, name: str) -> Artifact | None:
+    """Return the features of the same images by the encoder of `preset`; None where it has none."""
+    if preset.losses.encoder is None:
+        return None
+    recipe = ImageRecipe(model=run.resolve(preset.losses.encoder))
+    return make_images(run, recipe, detected.dataset, detected.ledger, preset.source, name)
+
+
 def make_groups(
-    run: Run, detected: Detected, preset: Preset, matrix: Artifact, name: str
+    run: Run,
+    detected: Detected,
+    preset: Preset,
+    matrix: Artifact,
+    images: Artifact | None,
+    name: str,
 ) -> Artifact:
-    """Return the groups of a matrix, and their page."""
-    making = Making(preset.losses.groups, {"matrix": run.store.key_of(matrix)}, ("groups",))
+    """Return the groups of a matrix, and their page; neighbours are compared with `images`."""
+    inputs = inputs_of(run.store.key_of(matrix), run.store.key_of(images) if images else None)
+    making = Making(preset.losses.groups, inputs, ("groups",))
     return run.make(
         name,
         making,
         find_groups,
         matrix,
+        images,
         detections=detected.detections,
         dataset=detected.dataset,
         source=preset.source,
     )
+
+
+def demo_step(run: Run) -> None:
+    """Compare rendered blood smears by how well the cells found in one fit another."""
+    make_compared(run, Preset.model_validate(load_preset("cell_losses").settings), "smear-")
 
 
 FLOW = loss_matrix

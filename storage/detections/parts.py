@@ -73,8 +73,8 @@ class Found:
     class_ids: NDArray[np.int64]
     masks: Sequence[NDArray[np.int64] | None]
     """n run lengths at the size of the image; None of a model without masks."""
-    grids: NDArray[np.bool_] | None
-    """(n, S/4, S/4) masks in the square."""
+    grids: NDArray[np.uint8] | None
+    """(n, bytes): masks on the grid of the square, `packed`."""
 
 
 def layer_names(count: int) -> tuple[str, ...]:
@@ -138,7 +138,8 @@ def write_part(
     names = layer_names(len(gap))
     _write_arrays(writer, dict(zip(names, gap, strict=True)), GAP)
     if card.task == "segment":
-        _write_arrays(writer, {"grids": _packed([row.grids for row in rows])}, GRIDS)
+        grids = [row.grids for row in rows if row.grids is not None]
+        _write_arrays(writer, {"grids": np.concatenate(grids)}, GRIDS)
     for name, values in zip(names, maps, strict=True):
         writer.add(f"{name}.h5", write_contiguous(writer.folder / f"{name}.h5", name, values))
     with step("write", writer.folder / MODEL):
@@ -165,12 +166,12 @@ def _predictions(rows: Sequence[Found]) -> "pa.Table":
     return pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
 
 
-def _packed(grids: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.uint8]:
-    """Return grids (n, side * side bits), eight cells a byte, lowest bit first."""
-    flat = [
-        grid.reshape(len(grid), grid.shape[1] * grid.shape[2]) for grid in grids if grid is not None
-    ]
-    return np.packbits(np.concatenate(flat), axis=1, bitorder="little")
+def packed(grids: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return grids (n, side, side) as (n, side * side bits), eight cells a byte, lowest bit
+    first."""
+    return np.packbits(
+        grids.reshape(len(grids), grids.shape[1] * grids.shape[2]), axis=1, bitorder="little"
+    )
 
 
 def unpacked(grids: NDArray[np.uint8], side: int) -> NDArray[np.bool_]:

@@ -109,10 +109,12 @@ def _look(
     detector, seen = looker.detector, _Seen([None] * len(wanted))
 
     def batch(span: slice) -> None:
+        pixels = np.empty((len(wanted[span]), 3, detector.size_px, detector.size_px), np.float32)
         boxed = [
-            detector.letterbox(np.asarray(contents.image(content))) for content in wanted[span]
+            detector.letterbox(np.asarray(contents.image(content)), place)
+            for content, place in zip(wanted[span], pixels, strict=True)
         ]
-        raw = detector.forward(np.stack([one.pixels for one in boxed]))
+        raw = detector.forward(pixels)
         seen.allocate(raw, detector.layers)
         _keep_features(detector, raw, seen, span)
         for image, (content, frame) in enumerate(zip(wanted[span], boxed, strict=True)):

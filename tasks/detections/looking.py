@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from conf.detections import DetectionRecipe
 from storage.annotations.truth import Annotations, Truth
-from storage.detections.parts import FLAGS, Found, ModelCard
+from storage.detections.parts import FLAGS, Found, ModelCard, packed
 from tasks.compute.detections.masks import encode_within, grid_masks, image_mask
 from tasks.compute.detections.metrics import (
     box_ious,
@@ -88,7 +88,7 @@ class Looker:
         image: int,
         found: Predictions,
         boxes: NDArray[np.float32],
-    ) -> tuple[list[NDArray[np.int64] | None], NDArray[np.bool_] | None]:
+    ) -> tuple[list[NDArray[np.int64] | None], NDArray[np.uint8] | None]:
         if found.mask_coefficients is None:
             return [None] * len(found), None
         proto = raw.branch["proto"][image].float().cpu().numpy()
@@ -97,7 +97,7 @@ class Looker:
         for coefficients, box in zip(found.mask_coefficients, boxes, strict=True):
             part, start = image_mask(coefficients, proto, box, frame.ratio, offset_px)
             masks.append(encode_within(part, start, frame.height_px, frame.width_px))
-        return masks, grid_masks(found.mask_coefficients, proto, found.boxes_px)
+        return masks, packed(grid_masks(found.mask_coefficients, proto, found.boxes_px))
 
     def _judged(
         self,

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.dataset import SourceSpec
+from conf.keys import ArtifactKey
 from conf.losses import LossClustersRecipe
+from conf.models import ModelSpec
 from conf.runtime import Runtime
 from storage.detections import Detections
 from storage.errors import StoreError
+from storage.images import ImageFeatures
 from storage.losses.clusters import rich_in, write_clusters
 from storage.losses.reading import LossMatrix
 from storage.store import Artifact, ArtifactStore
@@ -31,10 +34,16 @@ class TooFewImages(StoreError):
     """There are not enough images for groups."""
 
 
+def inputs_of(matrix: ArtifactKey, images: ArtifactKey | None) -> dict[str, ArtifactKey]:
+    """Return the inputs of the groups of `matrix`: features of an encoder may be missing."""
+    return {"matrix": matrix} | ({"images": images} if images else {})
+
+
 @part_task
 def find_groups(
     recipe: LossClustersRecipe,
     matrix: Artifact,
+    images: Artifact | None = None,
     *,
     part: str,
     detections: Artifact,
@@ -42,17 +51,22 @@ def find_groups(
     source: SourceSpec,
     runtime: Runtime,
 ) -> int:
-    """Seal the groups of `matrix` with their page; return how many images they are of."""
+    """Seal the groups of `matrix` with their page; return how many images they are of.
+
+    `images` are features of an encoder, of the same images, that neighbours are compared with.
+    """
     check_not_stopped()
     store = ArtifactStore(runtime.store)
-    draft = store.open_draft(recipe.key(matrix=store.key_of(matrix)))
+    inputs = inputs_of(store.key_of(matrix), store.key_of(images) if images else None)
+    draft = store.open_draft(recipe.key(**inputs))
     losses, found = LossMatrix(store, matrix), Detections(store, detections)
     if len(losses) < LEAST_IMAGES:
         raise TooFewImages(
             f"{matrix.key} is of {len(losses)} images: groups take {LEAST_IMAGES} or more. Add "
             "images to the source."
         )
-    grouped = group(losses, found, recipe)
+    encoder = Encoder(ImageFeatures(store, images)) if images else None
+    grouped = group(losses, found, recipe, encoder)
     contents = open_contents(dataset, source, runtime)
     view = view_of(losses, found, recipe, grouped, contents)
     with draft.write_part(part) as writer:
@@ -63,6 +77,20 @@ def find_groups(
         }
         write_clusters(writer, grouped.columns, trees, grouped.summary, loss_page(view))
     return len(losses)
+
+
+class Encoder:
+    """Features of images by another model than the detector."""
+
+    def __init__(self, images: ImageFeatures) -> None:
+        self._images = images
+        model = ModelSpec.model_validate(images.manifest.recipe["model"])
+        named = (name for name in (model.name, model.weights) if name != "default")
+        self.name = " ".join((model.family, *named))
+
+    def features(self, contents: Sequence[str]) -> NDArray[np.float32]:
+        """Return the features (n, D) of `contents`."""
+        return np.asarray(self._images.pooled(contents), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +109,12 @@ class Grouped:
     summary: dict[str, Any]
 
 
-def group(losses: LossMatrix, found: Detections, recipe: LossClustersRecipe) -> Grouped:
+def group(
+    losses: LossMatrix,
+    found: Detections,
+    recipe: LossClustersRecipe,
+    encoder: Encoder | None = None,
+) -> Grouped:
     """Return the groups of `losses` by every method, and what they mean."""
     directed = compute.dissimilarity(losses.total(recipe.components), recipe.measure)
     both = compute.symmetric(directed, "max")
@@ -114,7 +147,6 @@ def group(losses: LossMatrix, found: Detections, recipe: LossClustersRecipe) -> 
         "detections": losses.targets,
         "class": names,
     }
-    agreed = compute.agreement(near, found.gap(losses.contents))
     heights = [float(tree[:, 2].sum()) for tree in (trees["reciprocal"], trees["nonreciprocal"])]
     summary = {
         "images": len(losses),
@@ -125,7 +157,11 @@ def group(losses: LossMatrix, found: Detections, recipe: LossClustersRecipe) -> 
         "in_no_group": int((labels < 0).sum()),
         "asymmetry": compute.asymmetry(directed),
         "direction_gap": None if heights[0] == 0 else 1 - heights[1] / heights[0],
-        "agreement_with_gap": None if agreed is None else asdict(agreed),
+        "agreement_with_gap": agreement(near, found.gap(losses.contents)),
+        "agreement_with_encoder": agreement(near, encoder.features(losses.contents))
+        if encoder
+        else None,
+        "encoder": encoder.name if encoder else None,
         "neighbours": near.shape[1],
         "medoids": {str(number): losses.contents[place] for number, place in middle.items()},
         "classes_are": what,
@@ -146,6 +182,12 @@ def hdbscan(distances: NDArray[np.float32], min_cluster_size: int) -> Labels:
     model = HDBSCAN(min_cluster_size=min_cluster_size, metric="precomputed", copy=True)
     found = model.fit_predict(distances.astype(np.float64))
     return compute.by_size(np.asarray(found, np.int64))
+
+
+def agreement(near: Labels, features: NDArray[np.float32]) -> dict[str, float] | None:
+    """Return how far neighbours are those by `features`, and would be by chance."""
+    agreed = compute.agreement(near, features)
+    return None if agreed is None else asdict(agreed)
 
 
 def classes_of(found: Detections, contents: Sequence[str]) -> tuple[list[str | None], str]:
@@ -221,11 +263,16 @@ def facts(summary: dict[str, Any]) -> list[str]:
             f"Joining along one-way paths instead of two-way steps lowers the tree by "
             f"{summary['direction_gap']:.1%}: so much does direction matter."
         )
-    if agreed := summary["agreement_with_gap"]:
-        lines.append(
-            f"Of the {summary['neighbours']} nearest images {agreed['overlap']:.1%} are also "
-            f"nearest by the model's features; by chance {agreed['chance']:.1%} would be."
-        )
+    yardsticks = (
+        (summary["agreement_with_gap"], "the detector's own features"),
+        (summary["agreement_with_encoder"], f"the features of {summary['encoder']}"),
+    )
+    lines += [
+        f"Of the {summary['neighbours']} nearest images {agreed['overlap']:.1%} are also nearest "
+        f"by {what}; by chance {agreed['chance']:.1%} would be."
+        for agreed, what in yardsticks
+        if agreed
+    ]
     return lines
 
 

@@ -1,4 +1,8 @@
-"""Groups of images by a directed dissimilarity, and what the direction and the groups mean."""
+"""Groups of images by a directed dissimilarity, and what the direction and the groups mean.
+
+scipy's clusters and statistics are imported where they are used: it takes half a second, and a run
+of which all is stored needs none of them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +10,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
-from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
-from scipy.spatial.distance import squareform
-from scipy.stats import false_discovery_control, hypergeom, rankdata
 
 Square = Float32[np.ndarray, "n n"]
 Tree = Float64[np.ndarray, "steps 4"]
@@ -35,6 +36,8 @@ def dissimilarity(
 
 
 def _row_ranks(losses: Square) -> Square:
+    from scipy.stats import rankdata
+
     count = len(losses)
     others = losses.astype(np.float64)
     np.fill_diagonal(others, -np.inf)  # oneself comes first
@@ -84,11 +87,16 @@ def mean_tree(directed: Square) -> Tree:
 
 
 def _tree(distances: Square, method: str) -> Tree:
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
     return np.asarray(linkage(squareform(distances, checks=False), method), np.float64)
 
 
 def cut(tree: Tree, clusters: int) -> Labels:
     """At most `clusters` groups of a tree, numbered from 0, the largest first."""
+    from scipy.cluster.hierarchy import fcluster
+
     return by_size(fcluster(tree, clusters, criterion="maxclust").astype(np.int64))
 
 
@@ -103,6 +111,8 @@ def by_size(labels: Labels) -> Labels:
 def heatmap_order(tree: Tree, labels: Labels) -> Int64[np.ndarray, " n"]:
     """Images in the order of their groups, within one as they lie in the tree; no group comes
     last."""
+    from scipy.cluster.hierarchy import leaves_list
+
     leaves = leaves_list(tree)
     groups = np.where(labels < 0, labels.max(initial=-1) + 1, labels)
     return np.asarray(leaves[np.argsort(groups[leaves], kind="stable")], np.int64)
@@ -174,6 +184,8 @@ class Enrichment:
 def enrichments(labels: Labels, classes: Sequence[str | None]) -> list[Enrichment]:
     """Every class of every group, the least likely by chance first; images of no class stand
     aside."""
+    from scipy.stats import false_discovery_control, hypergeom
+
     told: Bool[np.ndarray, " n"] = np.array([name is not None for name in classes], np.bool_)
     names = np.array([name or "" for name in classes], object)
     found: list[Enrichment] = []

@@ -98,8 +98,7 @@ def head_arrays(
         )
     logits = np.ascontiguousarray(logits, np.float32)
     distances = np.ascontiguousarray(distances, np.float32)
-    own_sides, log_norms = _sides(distances, rules.reg_max)
-    sides = own_sides if sides is None else sides
+    sides = _sides(distances, rules.reg_max) if sides is None else sides
     boxes = np.concatenate([centres - sides[:2], centres + sides[2:]])
     boxes_px = boxes * strides
     nothing = np.zeros((0, 0), np.float32)
@@ -109,7 +108,7 @@ def head_arrays(
         root_scores=np.sqrt(_sigmoid(logits)) if root_scores is None else root_scores,
         unmatched_sum=unmatched_sum(logits.reshape(-1)),
         distances=distances,
-        log_norms=log_norms,
+        log_norms=_log_norms(distances, rules.reg_max),
         boxes=boxes,
         boxes_px=boxes_px,
         ratio_angles=ratio_angles(boxes_px.T),
@@ -138,16 +137,29 @@ def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
-def _sides(
+def _sides(distances: NDArray[np.float32], reg_max: int) -> NDArray[np.float32]:
+    """The four distances of each anchor in grid cells."""
+    if reg_max == 1:
+        return distances
+    powers, _ = _powers(distances, reg_max)
+    places = np.arange(reg_max, dtype=np.float32)
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(np.einsum("sra,r->sa", shares, places), np.float32)
+
+
+def _log_norms(distances: NDArray[np.float32], reg_max: int) -> NDArray[np.float32]:
+    """The logsumexp (4, anchors) of the bins of each distance; 0 where there are none."""
+    if reg_max == 1:
+        return np.zeros((4, distances.shape[1]), np.float32)
+    powers, top = _powers(distances, reg_max)
+    return np.asarray(np.log(powers.sum(axis=1)) + top, np.float32)
+
+
+def _powers(
     distances: NDArray[np.float32], reg_max: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The four distances of each anchor in grid cells, and the logsumexp of their bins."""
-    if reg_max == 1:
-        return distances, np.zeros((4, distances.shape[1]), np.float32)
+    """The bins (4, reg_max, anchors) as powers of e, the largest of each side, (4, anchors), 1."""
     bins = distances.reshape(4, reg_max, -1)
-    top = bins.max(axis=1, keepdims=True)
-    powers = np.exp(bins - top)
-    total = powers.sum(axis=1)
-    places = np.arange(reg_max, dtype=np.float32)
-    sides = np.einsum("sra,r->sa", powers / total[:, None], places)
-    return np.asarray(sides, np.float32), np.asarray(np.log(total) + top[:, 0], np.float32)
+    top = bins.max(axis=1)
+    powers = bins - top[:, None]
+    return np.exp(powers, out=powers), top

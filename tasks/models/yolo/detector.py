@@ -70,9 +70,9 @@ class Detector:
 
         return hook
 
-    def letterbox(self, rgb: NDArray[np.uint8]) -> Letterboxed:
-        """Return `rgb`, (height, width, 3), in the detector's square."""
-        return letterbox(rgb, self.size_px)
+    def letterbox(self, rgb: NDArray[np.uint8], out: Float32 | None = None) -> Letterboxed:
+        """Return `rgb`, (height, width, 3), in the detector's square, its pixels in `out`."""
+        return letterbox(rgb, self.size_px, out)
 
     def forward(self, pixels: "Float32 | torch.Tensor") -> Raw:
         """Return what the head says of `pixels`, (B, 3, S, S) from 0 to 1."""

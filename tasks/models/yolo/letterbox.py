@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 
 GREY = 114
+_GREY_SHARE = GREY / np.float32(255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +62,11 @@ class Letterboxed(Frame):
     """(3, size, size), red, green and blue from 0 to 1."""
 
 
-def letterbox(rgb: NDArray[np.uint8], size_px: int) -> Letterboxed:
+def letterbox(rgb: NDArray[np.uint8], size_px: int, out: Float32 | None = None) -> Letterboxed:
     """Return `rgb`, (height, width, 3), in a square: bilinear, centred on grey, never cut.
 
-    The pixels are those of Ultralytics' LetterBox (auto=False, scaleup=True).
+    The pixels are those of Ultralytics' LetterBox (auto=False, scaleup=True). They are written into
+    `out`, (3, size, size), where one is given, such as a place in a batch.
     """
     import cv2
 
@@ -74,7 +76,9 @@ def letterbox(rgb: NDArray[np.uint8], size_px: int) -> Letterboxed:
     shape = rows.stop - rows.start, columns.stop - columns.start
     if shape != (height_px, width_px):
         rgb = cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    pixels = np.full((3, size_px, size_px), GREY / np.float32(255), dtype=np.float32)
+    pixels = np.empty((3, size_px, size_px), np.float32) if out is None else out
+    pixels[:, : rows.start] = pixels[:, rows.stop :] = _GREY_SHARE
+    pixels[:, rows, : columns.start] = pixels[:, rows, columns.stop :] = _GREY_SHARE
     for channel in range(3):
         np.divide(rgb[..., channel], np.float32(255), out=pixels[channel, rows, columns])
     return Letterboxed(**vars(frame), pixels=pixels)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conf.detections import DetectionRecipe, Thresholds
+from conf.images import ImageRecipe
 from conf.losses import LossClustersRecipe, LossMatrixRecipe
 from conf.models import ModelSpec
 from conf.runtime import Runtime
@@ -17,8 +18,9 @@ from storage.publishing import driving, seal
 from storage.store import Artifact, ArtifactStore
 from tasks.dataset import keep_ledger, scan_source
 from tasks.detections import detect_part, detection_making
+from tasks.images import encode_part
 from tasks.losses import make_losses, matrix_making
-from tasks.losses.groups import find_groups
+from tasks.losses.groups import find_groups, inputs_of
 from tasks.models.load import resolve
 from tasks.models.yolo import load_detector
 
@@ -71,14 +73,23 @@ class World:
         finally:
             self.runtime = given
 
-    def groups(self, matrix: Artifact, count: int) -> Artifact:
+    def encoded(self, count: int) -> Artifact:
+        """Return features of the scenes by the toy encoder."""
+        source = Source(count=count, size_px=SIZE_PX)
+        dataset, ledger, _ = self.detections(source)
+        model = resolve(ModelSpec(family="toy", precision="fp32"), self.runtime)
+        making = Making(ImageRecipe(model=model), {"content": ledger.content}, ledger.contents)
+        return self.make(making, encode_part, dataset, source=source)
+
+    def groups(self, matrix: Artifact, count: int, images: Artifact | None = None) -> Artifact:
         source = Source(count=count, size_px=SIZE_PX)
         dataset, _, found = self.detections(source)
         recipe = LossClustersRecipe(min_cluster_size=2, neighbours=2)
-        making = Making(recipe, {"matrix": self.store.key_of(matrix)}, ("groups",))
+        keys = inputs_of(self.store.key_of(matrix), self.store.key_of(images) if images else None)
         return self.make(
-            making, find_groups, matrix, detections=found, dataset=dataset, source=source
-        )
+            Making(recipe, keys, ("groups",)), find_groups, matrix, images,
+            detections=found, dataset=dataset, source=source,
+        )  # fmt: skip
 
 
 def scatter(detector: Any) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from conf.sources.cells import Source
 from storage.detections import Detections
 from storage.detections.both import validate
 from storage.errors import StoreError, UnknownArtifact
+from storage.images import ImageFeatures
 from storage.losses import LossClusters, LossMatrix
 from storage.losses.database import write_distances
+from tasks.compute.losses.groups import agreement, dissimilarity, nearest, symmetric
 from tasks.losses import backends, pairs_to_compute, targets_in
 from tasks.losses.backends import Columns, Sparse
 from tasks.losses.groups import TooFewImages
@@ -185,6 +188,24 @@ def test_groups_are_explained_and_shown(world: Any, six: LossMatrix) -> None:
     page = found.page.read_text()
     assert "data:image/jpeg" in page
     assert "Loss matrix of 6 images" in page
+
+
+def test_neighbours_are_compared_with_those_of_an_encoder_where_one_is_named(
+    world: Any, six: LossMatrix
+) -> None:
+    features = world.encoded(6)
+    alone = LossClusters(world.store, world.groups(six.artifact, 6))
+    beside = LossClusters(world.store, world.groups(six.artifact, 6, features))
+    assert alone.summary["agreement_with_encoder"] is None is alone.summary["encoder"]
+    assert beside.summary["encoder"] == "toy"
+    both = symmetric(dissimilarity(six.total(), "regret"), "max")
+    pooled = ImageFeatures(world.store, features).pooled(six.contents).astype(np.float32)
+    wanted = agreement(nearest(both, 2), pooled)
+    assert wanted is not None
+    assert beside.summary["agreement_with_encoder"] == asdict(wanted)
+    assert "also nearest by the features of toy; by chance 40.0%" in beside.page.read_text()
+    assert "features of toy" not in alone.page.read_text()
+    assert beside.summary["groups"] == alone.summary["groups"]
 
 
 @pytest.mark.parametrize("count", [1, 2])

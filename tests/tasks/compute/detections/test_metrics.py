@@ -1,5 +1,6 @@
 """Metrics against pycocotools on rendered scenes with perturbed predictions."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from storage.annotations import rle
+from storage.readers.cells import scene as cells
+from storage.readers.cells.kinds import KINDS
 from tasks.compute.detections.metrics import (
     Scores,
     box_ious,
@@ -20,12 +23,12 @@ from tasks.compute.detections.metrics import (
     scores,
 )
 
-HEIGHT, WIDTH, CLASSES = 120, 160, 3
+SIDE, CLASSES = 160, len(KINDS)
 
 
 def disc(box: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return the ellipse in a box."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     (x1, y1, x2, y2) = box
     return np.asarray(
         ((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2 <= 1
@@ -33,31 +36,37 @@ def disc(box: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def drawn_boxes(drawn: np.random.Generator, count: int) -> NDArray[np.float32]:
-    corner = drawn.uniform([0, 0], [WIDTH - 45, HEIGHT - 45], (count, 2))
+    corner = drawn.uniform(0, SIDE - 45, (count, 2))
     return np.concatenate([corner, corner + drawn.uniform(15, 44, (count, 2))], 1).astype(
         np.float32
     )
 
 
+@cache
 def scene(seed: int) -> dict[str, Any]:
-    """Return objects, and detections that are some of them shifted, doubled, misnamed, and others
-    that are nothing."""
+    """Return the cells of a rendered scene, and detections that are some of them shifted, doubled,
+    misnamed, and others that are nothing."""
     drawn = np.random.default_rng(seed)
-    objects = drawn_boxes(drawn, int(drawn.integers(0, 12)))
-    classes = drawn.integers(0, CLASSES, len(objects))
+    rendered = cells.scene(seed, 0, SIDE)
+    kept = drawn.permutation(len(rendered.cells))[: int(drawn.integers(0, 12))]
+    true_masks = [rendered.seen == at + 1 for at in kept]
+    boxes_of = [rle.box_of(mask) for mask in true_masks]
+    objects = np.array(boxes_of, np.float32).reshape(-1, 4)
+    classes = np.array([rendered.cells[at].class_id for at in kept], np.int64)
     picked = drawn.integers(
         0, max(len(objects), 1), int(drawn.integers(0, 20)) if len(objects) else 0
     )
     boxes = objects[picked] + drawn.normal(0, 4, (len(picked), 4)).astype(np.float32)
     boxes = np.concatenate([boxes, drawn_boxes(drawn, 3)])
-    boxes[:, :2] = np.clip(boxes[:, :2], 0, [WIDTH - 5, HEIGHT - 5])
-    boxes[:, 2:] = np.clip(boxes[:, 2:], boxes[:, :2] + 4, [WIDTH, HEIGHT])
+    boxes[:, :2] = np.clip(boxes[:, :2], 0, SIDE - 5)
+    boxes[:, 2:] = np.clip(boxes[:, 2:], boxes[:, :2] + 4, SIDE)
     named = np.concatenate([classes[picked], drawn.integers(0, CLASSES, 3)])
     wrong = drawn.random(len(named)) < 0.15
     named[wrong] = drawn.integers(0, CLASSES, int(wrong.sum()))
     confidence = np.sort(drawn.random(len(boxes)))[::-1].astype(np.float32)
     return {"objects": objects, "classes": classes, "boxes": boxes, "named": named,
-            "confidence": confidence}  # fmt: skip
+            "confidence": confidence, "masks": [disc(box) for box in boxes],
+            "true_masks": true_masks}  # fmt: skip
 
 
 def xywh(box: NDArray[np.float32]) -> list[float]:
@@ -69,7 +78,7 @@ def by_pycocotools(given: dict[str, Any]) -> Scores:
     """Return the metrics as COCO's own code matches: an implementation that is not ours."""
     truth, found = COCO(), COCO()
     truth.dataset = {
-        "images": [{"id": 1, "height": HEIGHT, "width": WIDTH}],
+        "images": [{"id": 1, "height": SIDE, "width": SIDE}],
         "categories": [{"id": number} for number in range(CLASSES)],
         "annotations": [
             {"id": n + 1, "image_id": 1, "category_id": int(c), "bbox": xywh(b), "iscrowd": 0,
@@ -96,11 +105,11 @@ def by_pycocotools(given: dict[str, Any]) -> Scores:
     for one in filter(None, judge.evalImgs):
         for detection, taken in zip(one["dtIds"], one["dtMatches"][0], strict=True):
             if taken:
-                ours, true = given["boxes"][detection - 1], given["objects"][int(taken) - 1]
+                pair = (detection - 1, int(taken) - 1)
+                ours, true = given["boxes"][pair[0]], given["objects"][pair[1]]
                 ious.append(coco_mask.iou([xywh(ours)], [xywh(true)], [0])[0, 0])
-                a, b = (
-                    coco_mask.encode(np.asfortranarray(disc(x), np.uint8)) for x in (ours, true)
-                )
+                masks = given["masks"][pair[0]], given["true_masks"][pair[1]]
+                a, b = (coco_mask.encode(np.asfortranarray(mask, np.uint8)) for mask in masks)
                 shared = coco_mask.area(coco_mask.merge([a, b], intersect=True))
                 dices.append(2 * shared / (coco_mask.area(a) + coco_mask.area(b)))
     count, confidence = len(given["objects"]), given["confidence"]
@@ -118,7 +127,7 @@ def test_metrics_are_those_of_pycocotools(seed: int, capsys: pytest.CaptureFixtu
     ious = box_ious(given["boxes"], given["objects"])
     matched = match(ious, given["named"], given["classes"])
     masks, true_masks = (
-        [rle.encode(disc(box))["counts"] for box in given[which]] for which in ("boxes", "objects")
+        [rle.encode(mask)["counts"] for mask in given[which]] for which in ("masks", "true_masks")
     )
     ours = scores(given["confidence"], matched, ious, masks, true_masks)
     theirs = by_pycocotools(given)

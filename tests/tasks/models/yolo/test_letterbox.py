@@ -15,6 +15,9 @@ def test_the_pixels_are_those_of_ultralytics(shape: tuple[int, int]) -> None:
     found = letterbox(rgb, 128)
     np.testing.assert_allclose(found.pixels, stock.transpose(2, 0, 1) / np.float32(255), atol=1e-7)
     assert found.pixels.dtype == np.float32
+    place = np.full((3, 128, 128), np.nan, np.float32)
+    assert letterbox(rgb, 128, place).pixels is place
+    np.testing.assert_array_equal(place, found.pixels)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
