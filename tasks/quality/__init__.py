@@ -41,6 +41,7 @@ from tasks.compute.quality.natural import LEAST_SIDE_PX, natural_features
 from tasks.dataset import Contents, open_part
 from tasks.lanes import run_lanes, spans
 from tasks.progress import advance
+from tasks.quality.piq_rounding import piq_rounding
 from tasks.quality.weights import load_brisque
 
 Row = dict[str, Any]
@@ -97,7 +98,7 @@ def measure_image(rgb: "np.ndarray[Any, np.dtype[np.uint8]]", recipe: QualityRec
     grey = technical.preview(rgb, recipe.preview_px)
     sharp, sigma = technical.sharpness(grey), technical.noise_sigma(grey)
     is_small = min(rgb.shape[:2]) < LEAST_SIDE_PX
-    natural = None if is_small else natural_features(rgb)
+    natural = None if is_small else natural_features(rgb, piq_rounding())
     flat = sharp.log10_energy != sharp.log10_energy
     reason = SMALL if is_small and not flat else FLAT
     row = {
