@@ -125,16 +125,47 @@ def at_their_mean(field: Array) -> Array:
 
 @no_type_check
 @njit(cache=True, nogil=True)
-def patches_round(luma: Array, places: Array) -> Array:
-    """Return (n, 7, 7), the pixels round each of the `places`, zeros outside."""
-    height, width = luma.shape
-    out = np.zeros((places.shape[0], TAPS, TAPS))
+def patches_round(luma: Array, places: Array) -> tuple[Array, Array]:
+    """Return patches (m, 7, 7) of `luma`, zeros outside, and which of them is round each of the
+    `places`, (n,). Of patches in a row that are all one level there is one: a plateau has few."""
+    width = luma.shape[1]
+    patches = np.empty((places.shape[0], TAPS, TAPS))
+    which = np.empty(places.shape[0], np.int64)
+    count, level = 0, np.nan
     for n in range(places.shape[0]):
-        top, left = places[n] // width - _REACH, places[n] % width - _REACH
-        for up in range(max(0, -top), min(TAPS, height - top)):
-            for aside in range(max(0, -left), min(TAPS, width - left)):
-                out[n, up, aside] = luma[top + up, left + aside]
-    return out
+        i, j = places[n] // width, places[n] % width
+        here = _level_round(luma, i, j)
+        if here != level:  # NaN is like nothing
+            _copy_round(luma, i, j, patches[count])
+            count, level = count + 1, here
+        which[n] = count - 1
+    return patches[:count], which
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def _level_round(luma: Array, i: int, j: int) -> float:
+    """Return the level of all pixels round a place; NaN where there is none."""
+    height, width = luma.shape
+    if not (_REACH <= i < height - _REACH and _REACH <= j < width - _REACH):
+        return np.nan
+    level = luma[i, j]
+    for row in range(i - _REACH, i + _REACH + 1):
+        for column in range(j - _REACH, j + _REACH + 1):
+            if luma[row, column] != level:
+                return np.nan
+    return level
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def _copy_round(luma: Array, i: int, j: int, patch: Array) -> None:
+    height, width = luma.shape
+    top, left = i - _REACH, j - _REACH
+    patch[:] = 0.0
+    for up in range(max(0, -top), min(TAPS, height - top)):
+        for aside in range(max(0, -left), min(TAPS, width - left)):
+            patch[up, aside] = luma[top + up, left + aside]
 
 
 @no_type_check

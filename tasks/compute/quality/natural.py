@@ -92,7 +92,8 @@ def _normalised(luma: Array, means: Means) -> Array:
     pixels, values, places = luma.reshape(-1), field.reshape(-1), at_their_mean(field)
     for start in range(0, len(places), _PATCHES):
         at = places[start : start + _PATCHES]
-        values[at] = pixels[at] - means(patches_round(luma, at))
+        patches, which = patches_round(luma, at)
+        values[at] = pixels[at] - means(patches)[which]
     return field
 
 
