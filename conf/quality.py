@@ -18,7 +18,7 @@ class QualityRecipe(Recipe):
     BRISQUE scores; the input `content` says of which images."""
 
     kind: ClassVar[str] = "photo-quality"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     row_inputs: ClassVar[frozenset[str]] = frozenset({"content"})
 
     preview_px: int = Field(default=512, ge=64)

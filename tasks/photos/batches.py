@@ -11,6 +11,7 @@ from storage.dataset import Ledger, open_rows
 from storage.labels import open_labels
 from storage.photos import rows_by_content
 from storage.photos.exports import IMAGES, export_file, relative_uri
+from storage.readers.files import path_of
 from storage.readers.photo_batch import BatchPlaces
 from storage.readers.protocol import Unreadable
 from storage.store import Artifact, ArtifactStore
@@ -38,7 +39,7 @@ class Originals:
         found: dict[str, list[str]] = {}
         for row in self.ledger.rows():
             if row.status == "ok" and row.sha256:
-                found.setdefault(row.sha256, []).append(_uri_of(rows, row.uri, folder))
+                found.setdefault(row.sha256, []).append(self._uri(rows, row.uri, folder))
         return found
 
     def failed(self, folder: Path) -> list[Tree]:
@@ -47,7 +48,7 @@ class Originals:
         return [
             {
                 "photo_id": row.sha256,
-                "original_uri": _uri_of(rows, row.uri, folder),
+                "original_uri": self._uri(rows, row.uri, folder),
                 "stage": "ingest",
                 "reason": row.reason,
             }
@@ -55,13 +56,13 @@ class Originals:
             if row.status != "ok"
         ]
 
-
-def _uri_of(rows: Any, uri: str, folder: Path) -> str:
-    try:
-        stamp = rows.stamp(uri)
-    except Unreadable:
-        stamp = None
-    return uri if stamp is None or stamp.member else relative_uri(stamp.path, folder)
+    def _uri(self, rows: Any, uri: str, folder: Path) -> str:
+        try:
+            stamp = rows.stamp(uri)
+        except Unreadable:  # gone, or no file: what it was called is told all the same
+            root = getattr(self.source, "root", None)
+            return relative_uri(root / path_of(uri), folder) if root else uri
+        return uri if stamp.member else relative_uri(stamp.path, folder)
 
 
 def ingested(originals: Originals, exif: Artifact, batch_id: str, folder: Path) -> Tree:

@@ -37,10 +37,12 @@ from tasks.compute.norms import unit_rows
 from tasks.compute.quality import technical
 from tasks.compute.quality.brisque import brisque_quality, brisque_scores
 from tasks.compute.quality.clip_iqa import antonym_scores
-from tasks.compute.quality.natural import LEAST_SIDE_PX, natural_features
+from tasks.compute.quality.natural import LEAST_SIDE_PX, Rounding, natural_features
 from tasks.dataset import Contents, open_part
 from tasks.lanes import run_lanes, spans
+from tasks.models.devices import enter_lane
 from tasks.progress import advance
+from tasks.quality.piq_rounding import piq_rounding
 from tasks.quality.weights import load_brisque
 
 Row = dict[str, Any]
@@ -56,10 +58,11 @@ def measure_part(
 ) -> int:
     """Seal sharpness, exposure, noise and natural scene statistics of the contents of `part`."""
     contents, draft = open_part(recipe, dataset, source, runtime)
-    wanted = draft.rows_of(part)
+    wanted, rounding = draft.rows_of(part), piq_rounding()
 
     def measure(image: Image.Image) -> tuple[Row, bytes]:
-        return measure_image(np.asarray(image), recipe), thumbnail(image, recipe.thumbnail_px)
+        row = measure_image(np.asarray(image), recipe, rounding)
+        return row, thumbnail(image, recipe.thumbnail_px)
 
     found = _in_lanes(measure, contents, wanted, runtime, str(draft.key))
     with draft.write_part(part) as writer:
@@ -76,28 +79,30 @@ def _in_lanes(
     runtime: Runtime,
     name: str,
 ) -> list[Any]:
+    import cv2
+
     found: list[Any] = [None] * len(wanted)
 
     def one(span: slice) -> None:
         found[span.start] = work(contents.image(wanted[span.start]))
         advance(name, 1)
 
-    run_lanes(one, spans(len(wanted), 1), lanes=runtime.lanes, on_enter=_enter)
+    def enter() -> None:
+        cv2.setNumThreads(1)  # the lanes are the threads
+        enter_lane("cpu", lanes=runtime.lanes)
+
+    run_lanes(one, spans(len(wanted), 1), lanes=runtime.lanes, on_enter=enter)
     return found
 
 
-def _enter() -> None:
-    import cv2
-
-    cv2.setNumThreads(1)  # the lanes are the threads
-
-
-def measure_image(rgb: "np.ndarray[Any, np.dtype[np.uint8]]", recipe: QualityRecipe) -> Row:
+def measure_image(
+    rgb: "np.ndarray[Any, np.dtype[np.uint8]]", recipe: QualityRecipe, rounding: Rounding
+) -> Row:
     """Return the columns of one image, (height, width, 3) from 0 to 255; null is None."""
     grey = technical.preview(rgb, recipe.preview_px)
     sharp, sigma = technical.sharpness(grey), technical.noise_sigma(grey)
     is_small = min(rgb.shape[:2]) < LEAST_SIDE_PX
-    natural = None if is_small else natural_features(rgb)
+    natural = None if is_small else natural_features(rgb, rounding)
     flat = sharp.log10_energy != sharp.log10_energy
     reason = SMALL if is_small and not flat else FLAT
     row = {

@@ -1,16 +1,14 @@
 """The inner loops of the natural scene statistics, compiled by numba. They release the GIL.
 
-Sums may be reassociated, so that they vectorise; products and sums are never fused: rounding is
-what makes luma, and the half-size image, the very pixels that piq sees. The
-compiled functions do without jaxtyping, which numba cannot read.
+Sums may be reassociated where fastmath says so, that they vectorise; products and sums are never
+fused: rounding is what makes the half-size image the very pixels that piq sees. The compiled
+functions do without jaxtyping, which numba cannot read.
 """
 
 from typing import Any, no_type_check
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
 Array = np.ndarray[Any, Any]
 TAPS = 7
@@ -23,19 +21,22 @@ _ROUNDING = 1e-11
 
 @no_type_check
 @njit(cache=True, nogil=True)
-def luma_of(rgb: Array, high: Array, low: Array) -> Array:
-    """Return round(fma(b, fma(g, r))) of every pixel, halves to even, as float64.
+def luma_of(rgb: Array, halves: Array) -> Array:
+    """Return 0.299 red + 0.587 green + 0.114 blue of every pixel, rounded, as float64.
 
-    `high` and `low` (3, 256) are what a level of a channel adds and what rounding took from that.
+    What ends in one half is looked up in `halves` (256, 256), by red and green.
     """
     height, width, _ = rgb.shape
     out = np.empty((height, width))
-    red, green, blue = high[0], high[1], high[2]
     for i in range(height):
         for j in range(width):
-            g, b = rgb[i, j, 1], rgb[i, j, 2]
-            total = _plus(green[g], low[1, g], red[rgb[i, j, 0]])
-            out[i, j] = np.rint(_plus(blue[b], low[2, b], total))
+            red, green = rgb[i, j, 0], rgb[i, j, 1]
+            total = np.uint32(299) * red + np.uint32(587) * green + np.uint32(114) * rgb[i, j, 2]
+            raised = total + np.uint32(500)  # in thousandths
+            whole = raised // np.uint32(1000)
+            if whole * np.uint32(1000) == raised:
+                whole = halves[red, green]
+            out[i, j] = whole
     return out
 
 
@@ -48,43 +49,6 @@ def counts_of(levels: Array) -> Array:
     for at in range(levels.shape[0]):
         lanes[at & 3, levels[at]] += 1
     return lanes.sum(axis=0)
-
-
-@no_type_check
-@njit(cache=True, nogil=True, inline="always")
-def _plus(high: float, low: float, other: float) -> float:
-    """Return high + low + other, rounded once: a fused multiply-add on any processor."""
-    total = high + other
-    back = total - high
-    return total + (((high - (total - back)) + (other - back)) + low)
-
-
-@no_type_check
-@intrinsic
-def _fma(_context, a, b, c):
-    """Return a * b + c, rounded once."""
-
-    def generate(_, builder, __, arguments):
-        double = ir.DoubleType()
-        kind = ir.FunctionType(double, [double] * 3)
-        return builder.call(builder.module.declare_intrinsic("llvm.fma", [double], kind), arguments)
-
-    return types.float64(a, b, c), generate
-
-
-@no_type_check
-@njit(cache=True, nogil=True)
-def _mean_as_summed(luma: Array, i: int, j: int, window: Array) -> float:
-    """Return the mean round a pixel as matrix libraries sum it: tap after tap, each one fused."""
-    total = 0.0
-    for up in range(TAPS):
-        row = i + up - _REACH
-        if 0 <= row < luma.shape[0]:
-            for aside in range(TAPS):
-                column = j + aside - _REACH
-                if 0 <= column < luma.shape[1]:
-                    total = _fma(luma[row, column], window[up, aside], total)
-    return total
 
 
 @no_type_check
@@ -127,13 +91,8 @@ def _normalise_row(
 
 @no_type_check
 @njit(cache=True, nogil=True)
-def normalised(luma: Array, kernel: Array, window: Array) -> Array:
-    """Return (x - mean) / (deviation + 1) under the separable 7-tap `kernel`, zeros outside.
-
-    `window` (7, 7) is the kernel in two dimensions. It is what the mean is taken by where a pixel
-    equals it up to rounding, as in a clipped sky: there the sign of what rounding leaves is
-    counted, so that the order of summation matters.
-    """
+def normalised(luma: Array, kernel: Array) -> Array:
+    """Return (x - mean) / (deviation + 1) under the separable 7-tap `kernel`, zeros outside."""
     height, width = luma.shape
     out = np.empty((height, width))
     means, squares = np.zeros((TAPS, width)), np.zeros((TAPS, width))
@@ -147,10 +106,66 @@ def normalised(luma: Array, kernel: Array, window: Array) -> Array:
         at = i - _REACH
         if at >= 0:
             _normalise_row(luma[at], kernel, means, squares, i + 1, out[at])
-            for j in range(width):
-                if abs(out[at, j]) <= _ROUNDING:
-                    out[at, j] = luma[at, j] - _mean_as_summed(luma, at, j, window)
     return out
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def at_their_mean(field: Array) -> Array:
+    """Return the places (n,), row after row, where `field` is zero but for rounding."""
+    values = field.ravel()
+    found = np.empty(np.sum(np.abs(values) <= _ROUNDING), np.int64)
+    count = 0
+    for at in range(values.shape[0]):
+        if abs(values[at]) <= _ROUNDING:
+            found[count] = at
+            count += 1
+    return found
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def patches_round(luma: Array, places: Array) -> tuple[Array, Array]:
+    """Return patches (m, 7, 7) of `luma`, zeros outside, and which of them is round each of the
+    `places`, (n,). Of patches in a row that are all one level there is one: a plateau has few."""
+    width = luma.shape[1]
+    patches = np.empty((places.shape[0], TAPS, TAPS))
+    which = np.empty(places.shape[0], np.int64)
+    count, level = 0, np.nan
+    for n in range(places.shape[0]):
+        i, j = places[n] // width, places[n] % width
+        here = _level_round(luma, i, j)
+        if here != level:  # NaN is like nothing
+            _copy_round(luma, i, j, patches[count])
+            count, level = count + 1, here
+        which[n] = count - 1
+    return patches[:count], which
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def _level_round(luma: Array, i: int, j: int) -> float:
+    """Return the level of all pixels round a place; NaN where there is none."""
+    height, width = luma.shape
+    if not (_REACH <= i < height - _REACH and _REACH <= j < width - _REACH):
+        return np.nan
+    level = luma[i, j]
+    for row in range(i - _REACH, i + _REACH + 1):
+        for column in range(j - _REACH, j + _REACH + 1):
+            if luma[row, column] != level:
+                return np.nan
+    return level
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def _copy_round(luma: Array, i: int, j: int, patch: Array) -> None:
+    height, width = luma.shape
+    top, left = i - _REACH, j - _REACH
+    patch[:] = 0.0
+    for up in range(max(0, -top), min(TAPS, height - top)):
+        for aside in range(max(0, -left), min(TAPS, width - left)):
+            patch[up, aside] = luma[top + up, left + aside]
 
 
 @no_type_check

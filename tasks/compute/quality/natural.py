@@ -3,7 +3,8 @@
 Mittal, Moorthy and Bovik, "No-Reference Image Quality Assessment in the Spatial Domain", 2012.
 """
 
-from fractions import Fraction
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from typing import Any, NamedTuple
@@ -15,20 +16,45 @@ from scipy.special import gammaln
 LEAST_SIDE_PX = 16
 """Smaller images have no statistics worth the name."""
 FEATURES = 36
+_PATCHES = 1 << 14
+"""So many are gathered at a time: 6 MiB."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Means = Callable[[Array], Array]
+"""Of (n, 7, 7) pixels under `window()`, (n,)."""
 
 
-def natural_features(rgb: UInt8[np.ndarray, "height width 3"]) -> Float64[np.ndarray, "36"] | None:
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """How the library that is to be met rounds the sums whose last bit is counted."""
+
+    lumas: Array
+    """(256, 256) uint8, by the levels of red and green: luma with the one blue with which 0.299
+    red + 0.587 green + 0.114 blue ends in one half."""
+    means: Means
+    """Of an image whose channels are innermost in memory, as luma of a colour image."""
+    planar_means: Means
+    """Of an image in planes, as luma at half its size. A library adds these in another order."""
+
+
+def natural_features(
+    rgb: UInt8[np.ndarray, "height width 3"], rounding: Rounding
+) -> Float64[np.ndarray, "36"] | None:
     """Return the 36 features of an image of at least LEAST_SIDE_PX a side, None where it is flat.
 
     18 of luma as it is, 18 of luma at half its size: shape and variance of the normalised pixels,
     then shape, mean, left and right variance of their products with four neighbours.
+
+    Where a pixel equals the mean of those round it, as in a clipped sky, the sign of what rounding
+    leaves is counted: there, and only there, the means of `rounding` are asked.
     """
     from tasks.compute.quality.kernels import luma_of
 
-    luma = luma_of(np.ascontiguousarray(rgb), *_luma_tables())
-    scales = (_statistics(luma), _statistics(half_size(luma)))
+    luma = luma_of(np.ascontiguousarray(rgb), rounding.lumas)
+    scales = (
+        _statistics(luma, rounding.means),
+        _statistics(half_size(luma), rounding.planar_means),
+    )
     if any(scale is None for scale in scales):
         return None
     return np.concatenate([scale for scale in scales if scale is not None])
@@ -46,10 +72,10 @@ def half_size(luma: Float64[np.ndarray, "height width"]) -> Float64[np.ndarray, 
     return np.asarray(small, dtype=np.float64)
 
 
-def _statistics(luma: Array) -> Array | None:
-    from tasks.compute.quality.kernels import moments, normalised
+def _statistics(luma: Array, means: Means) -> Array | None:
+    from tasks.compute.quality.kernels import moments
 
-    sums = moments(normalised(luma, _kernel(), _window()))
+    sums = moments(_normalised(luma, means))
     count = float(luma.size)
     if np.isclose(sums[0, 2] + sums[0, 3], 0.0) or not (sums[1:, :4] > 0).all():
         return None
@@ -57,6 +83,18 @@ def _statistics(luma: Array) -> Array | None:
     for row in sums[1:]:
         features += _asymmetric(row, count)
     return np.array(features)
+
+
+def _normalised(luma: Array, means: Means) -> Array:
+    from tasks.compute.quality.kernels import at_their_mean, normalised, patches_round
+
+    field: Array = normalised(luma, _kernel())
+    pixels, values, places = luma.reshape(-1), field.reshape(-1), at_their_mean(field)
+    for start in range(0, len(places), _PATCHES):
+        at = places[start : start + _PATCHES]
+        patches, which = patches_round(luma, at)
+        values[at] = pixels[at] - means(patches)[which]
+    return field
 
 
 def _symmetric(sums: Array, count: float) -> tuple[float, float]:
@@ -106,28 +144,11 @@ def _kernel() -> Array:
 
 
 @cache
-def _window() -> Array:
-    """Return the kernel in two dimensions, to the last bit as piq has it."""
+def window() -> Float64[np.ndarray, "7 7"]:
+    """Return the Gaussian in two dimensions, to the last bit as piq has it."""
     squares = (np.arange(7.0) - 3) ** 2
     weights = np.exp(-(squares[None] + squares[:, None]) / (2 * (7 / 6) ** 2))
     return np.asarray(weights / weights.sum())
-
-
-@cache
-def _luma_tables() -> tuple[Array, Array]:
-    """Return what a level of a channel adds to luma, (3, 256), and what was rounded off it.
-
-    Of level / 255 * 255, which is not the level itself in every last bit, and fused as matrix
-    products are: of the many lumas that end in exactly one half, the last bit decides.
-    """
-    levels = np.arange(256.0) / 255 * 255
-    high = np.outer((0.299, 0.587, 0.114), levels)
-    exact = [[Fraction(w) * Fraction(v) for v in levels] for w in (0.299, 0.587, 0.114)]
-    low = [
-        [float(e - Fraction(h)) for e, h in zip(*row, strict=True)]
-        for row in zip(exact, high, strict=True)
-    ]
-    return high, np.array(low)
 
 
 def _taps(size: int) -> tuple[Array, Array]:

@@ -81,8 +81,11 @@ def test_a_batch_has_every_field_of_the_pipeline(
 def test_ingest_alone_hands_on_the_upright_original_and_spares_preprocess_the_work(
     folder: Path, preset: Presets, make: Make, exported: Exported, events: Events
 ) -> None:
+    (folder / "no file.jpg").mkdir()
     make(preset(stage="ingest"))
     batch = exported("ingest")
+    failed = [failure["original_uri"] for failure in batch["failed"]]
+    assert failed == ["../photos/broken.jpg", "../photos/no file.jpg"]
     fields = ["photo_id", "original_uri", "ranking_uri", "exif", "format"]
     assert {tuple(photo)[:5] for photo in batch["artifacts"]} == {tuple(fields)}
     names = {path.name for path in (folder.parent / "out" / "rankingInput").iterdir()}

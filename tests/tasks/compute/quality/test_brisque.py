@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from typing import Any
@@ -16,7 +17,9 @@ from conf.sources.sample_photos import Source
 from storage.dataset import open_rows
 from storage.readers.pixels import decode
 from tasks.compute.quality.brisque import Regression, brisque_quality, brisque_scores
+from tasks.compute.quality.kernels import luma_of
 from tasks.compute.quality.natural import half_size, natural_features
+from tasks.quality.piq_rounding import piq_rounding
 from tasks.quality.weights import SVM770, _load_svm770
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -24,12 +27,10 @@ PHOTOS = tuple(entry.uri for entry in open_rows(Source()).entries())
 
 
 @cache
-def photo(name: str, sensor_noise: float = 0.0) -> Pixels:
-    """Return a crop of a photo; with noise, no pixel equals the mean of those around it."""
+def photo(name: str) -> Pixels:
+    """Return a crop of a photo, of odd sides."""
     image = decode(open_rows(Source()).read(name), max_megapixels=100)
-    pixels = np.asarray(image)[:200, :301].astype(float)
-    noise = np.random.default_rng(len(name)).normal(0, sensor_noise, pixels.shape)
-    return np.clip(np.rint(pixels + noise), 3 if sensor_noise else 0, 255).astype(np.uint8)
+    return np.asarray(image)[:200, :301]
 
 
 @cache
@@ -45,72 +46,87 @@ def as_piq_has_it() -> Regression:
 
 @pytest.fixture(scope="module")
 def piq_score() -> Iterator[Any]:
-    """Return piq's BRISQUE in float64 on the shipped vectors; nothing is downloaded.
-
-    With `planar`, its luma lies in memory as it would of a grey image, not one value in three:
-    for the second layout matrix libraries sum the same products in another order.
-    """
+    """Return piq's BRISQUE of an RGB tensor in float64, on the shipped vectors; nothing is
+    downloaded."""
     import piq
     import torch
-
-    module = sys.modules["piq.brisque"]
-    to_yiq = piq.functional.rgb2yiq
-
-    def planes(x: Any) -> Any:
-        return to_yiq(x).contiguous()
 
     def weights(*_: Any, **__: Any) -> tuple[Any, Any]:
         model = svm770()
         return torch.from_numpy(model.coefficients)[:, None], torch.from_numpy(model.vectors.copy())
 
-    def score(rgb: Pixels, *, planar: bool) -> float:
+    def score(rgb: Pixels) -> float:
         pixels = torch.from_numpy(rgb.transpose(2, 0, 1)[None].astype(np.float64) / 255)
-        with patch.object(module, "rgb2yiq", planes if planar else to_yiq):
-            return float(piq.brisque(pixels, data_range=1.0, reduction="none"))
+        pixels = pixels.contiguous()  # in planes, as torchvision's to_tensor makes them
+        return float(piq.brisque(pixels, data_range=1.0, reduction="none"))
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # on images this small, handing work to threads is what takes longest
-    with patch.object(module, "load_url", weights):
+    with patch.object(sys.modules["piq.brisque"], "load_url", weights):
         yield score
     torch.set_num_threads(threads)
 
 
 def score(rgb: Pixels, model: Regression | None = None) -> float:
-    features = natural_features(rgb)
+    features = natural_features(rgb, piq_rounding())
     assert features is not None
     return float(brisque_scores(features[None], model or svm770())[0])
 
 
 def clipped(name: str) -> Pixels:
-    """Return a photo that is lit so much that its lights are plateaus."""
-    brighter = photo(name).astype(np.int64) * 3 // 2 + 20
-    return np.asarray(np.clip(brighter, 0, 255), dtype=np.uint8)
+    """Return a photo whose lights and shadows are plateaus."""
+    stretched = (photo(name).astype(np.int64) - 100) * 2 + 100
+    return np.asarray(np.clip(stretched, 0, 255), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("kind", [photo, clipped])
+def in_blocks(name: str) -> Pixels:
+    return jpeg(photo(name), quality=5)
+
+
+def grey(name: str) -> Pixels:
+    return np.asarray(Image.fromarray(jpeg(photo(name), quality=30)).convert("L").convert("RGB"))
+
+
+def small(name: str) -> Pixels:
+    return jpeg(photo(name)[-47:, -33:], quality=30)
+
+
+@pytest.mark.parametrize("kind", [photo, clipped, in_blocks, grey, small])
 def test_every_photo_scores_as_piq_scores_it_also_where_plateaus_leave_signs_to_rounding(
     piq_score: Any, kind: Any
 ) -> None:
     ours = np.array([score(kind(name), as_piq_has_it()) for name in PHOTOS])
-    theirs = np.array([piq_score(kind(name), planar=True) for name in PHOTOS])
+    theirs = np.array([piq_score(kind(name)) for name in PHOTOS])
     differences = np.abs(ours / theirs - 1)
     assert differences.max() < 1e-5
     assert np.median(differences) < 1e-7
 
 
-def test_without_plateaus_the_layout_of_its_memory_does_not_sway_piq(piq_score: Any) -> None:
-    names = [name for name in PHOTOS if photo(name, 1.5).max() < 250]
-    ours = np.array([score(photo(name, 1.5), as_piq_has_it()) for name in names])
-    theirs = np.array([piq_score(photo(name, 1.5), planar=False) for name in names])
-    assert len(names) >= 2
-    assert np.abs(ours / theirs - 1).max() < 1e-5
+def test_where_no_pixel_equals_the_mean_round_it_nothing_is_added_up_once_more() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 65, 3)).astype(np.uint8)
+    asked: list[int] = []
+
+    def means(patches: Any) -> Any:
+        asked.append(len(patches))
+        return piq_rounding().means(patches)
+
+    rounding = replace(piq_rounding(), means=means, planar_means=means)
+    natural_features(noise, rounding)
+    assert asked == []
+    natural_features(clipped(PHOTOS[0]), rounding)
+    assert len(asked) == 2
 
 
-def test_with_plateaus_piq_disagrees_with_itself_in_another_layout_of_memory(
-    piq_score: Any,
-) -> None:
-    rgb = clipped("scikit-learn/china.jpg")
-    assert abs(piq_score(rgb, planar=False) - piq_score(rgb, planar=True)) > 1
+def test_luma_is_that_of_piq_also_where_it_ends_in_one_half() -> None:
+    import torch
+    from piq.functional import rgb2yiq
+
+    levels = np.arange(256, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels[::8], indexing="ij"), -1)
+    rgb = colours.reshape(1024, 2048, 3)
+    pixels = torch.from_numpy(rgb.transpose(2, 0, 1)[None].astype(np.float64) / 255).contiguous()
+    theirs = torch.round(rgb2yiq(pixels * 255)[0, 0]).numpy()
+    np.testing.assert_array_equal(luma_of(rgb, piq_rounding().lumas), theirs)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (301, 200), (45, 77)])
@@ -125,13 +141,17 @@ def test_half_the_size_is_what_piq_makes_of_it(size: tuple[int, int]) -> None:
     assert half_size(luma).shape == new
 
 
-def distorted(rgb: Pixels) -> dict[str, Pixels]:
+def jpeg(rgb: Pixels, quality: int) -> Pixels:
     out = BytesIO()
-    Image.fromarray(rgb).save(out, "JPEG", quality=5)
+    Image.fromarray(rgb).save(out, "JPEG", quality=quality)
+    return np.asarray(Image.open(out))
+
+
+def distorted(rgb: Pixels) -> dict[str, Pixels]:
     noise = np.random.default_rng(0).normal(0, 40, rgb.shape)
     return {
         "blur": ndimage.gaussian_filter(rgb, (2, 2, 0)),
-        "jpeg": np.asarray(Image.open(out)),
+        "jpeg": jpeg(rgb, quality=5),
         "noise": np.clip(rgb + noise, 0, 255).astype(np.uint8),
     }
 
@@ -146,11 +166,11 @@ def test_blur_noise_and_strong_compression_raise_the_score(name: str) -> None:
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_flat_image_has_no_natural_features(level: int) -> None:
-    assert natural_features(np.full((64, 64, 3), level, np.uint8)) is None
+    assert natural_features(np.full((64, 64, 3), level, np.uint8), piq_rounding()) is None
 
 
 def test_what_has_no_features_has_no_score() -> None:
-    known = natural_features(photo(PHOTOS[0]))
+    known = natural_features(photo(PHOTOS[0]), piq_rounding())
     assert known is not None
     found = brisque_scores(np.stack([known, np.full(36, np.nan)]), svm770())
     assert np.isfinite(found).tolist() == [True, False]
