@@ -67,13 +67,13 @@ def build_postings(
 
     is_half = values == "f16"
     packed = np.empty(count * SEGMENT_TOKENS * k, np.uint32 if is_half else np.uint64)
-    starts, entries = _part(pieces, packed, count, n_features, first_token)
+    starts, counts, entries = _part(pieces, packed, count, n_features, first_token)
     offsets = np.empty(n_features * count + 1, np.uint32)
     offsets[-1] = entries
     tokens = np.empty(entries, np.uint16)
     bits = np.empty(entries, np.uint16 if is_half else np.uint32)
     by_feature = offsets[:-1].reshape(n_features, count)
-    if (twice := gather(packed, starts, by_feature, tokens, bits)) >= 0:
+    if (twice := gather(packed, starts, counts, by_feature, tokens, bits)) >= 0:
         raise BadEntry(DUPLICATE, first_token + twice)
     del packed
     return _described(count, offsets, tokens, bits, n_features, first_token)
@@ -89,24 +89,26 @@ def _part(
     segments: int,
     n_features: int,
     first_token: int,
-) -> tuple[UInt32[np.ndarray, "blocks _"], int]:
-    """Fill `packed`; return where each block's buckets begin, and how many entries there are."""
+) -> tuple[UInt32[np.ndarray, "blocks _"], UInt32[np.ndarray, "segments features"], int]:
+    """Fill `packed`; return where each block's buckets begin, how many entries each feature has in
+    each segment, and how many entries there are."""
     from tasks.compute.tokens.sorting import BLOCK_TOKENS, BUCKET_FEATURES, part
 
     buckets = -(-n_features // BUCKET_FEATURES)
     starts = np.zeros((segments * SEGMENT_TOKENS // BLOCK_TOKENS, buckets + 1), np.uint32)
+    counts = np.zeros((segments, n_features), np.uint32)
     is_half = packed.dtype == np.uint32
     limit = _LARGEST_HALF if is_half else _LARGEST_FLOAT
     block, entries = 0, 0
     for features, given in pieces:
-        rows, bits = starts[block:], given.view(np.int32)
+        bits = given.view(np.int32)
         entries, fault, token = part(
-            features, bits, limit, n_features, is_half, rows, entries, packed
+            features, bits, limit, n_features, is_half, block, starts, counts, entries, packed
         )
         if fault:
             raise BadEntry(fault, first_token + block * BLOCK_TOKENS + token)
         block += -(-len(features) // BLOCK_TOKENS)
-    return starts, entries
+    return starts, counts, entries
 
 
 def _described(

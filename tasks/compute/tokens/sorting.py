@@ -1,9 +1,9 @@
 """From tokens with their features to features with their tokens: a sort in two steps, compiled.
 
 A block of 2,048 tokens is first parted into buckets of 64 features, each entry one word (value,
-feature in its bucket, token in its block), then each bucket of all blocks is counted and sorted.
-Both steps write to few places at once, which stay in the innermost cache, and what they read was
-just written or comes in order.
+feature in its bucket, token in its block), and features are counted; then each bucket of all blocks
+is sorted. Both steps write to few places at once, which stay in the innermost cache. The first
+reads in order; the second asks early for what lies in the blocks to come.
 
 Values travel as the bits of non-negative floats, which sort as the integers that they are. The
 compiled functions do without jaxtyping, which numba cannot read.
@@ -12,7 +12,9 @@ compiled functions do without jaxtyping, which numba cannot read.
 from typing import Any, no_type_check
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 Array = np.ndarray[Any, Any]
 
@@ -23,6 +25,25 @@ OUT_OF_RANGE, NOT_FINITE, TOO_LARGE, DUPLICATE = 1, 2, 3, 4
 
 _F32_INFINITY = 0x7F800000
 _SEGMENT_BLOCKS = (1 << 16) // BLOCK_TOKENS
+_AHEAD_BLOCKS = 2
+_LINE_BYTES = 64
+
+
+@no_type_check
+@intrinsic
+def _fetch_early(typing: Any, array: Any, place: Any) -> Any:
+    """Have the cache line of array[place] on its way before it is read; it changes no value."""
+
+    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, given[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        line = builder.bitcast(builder.gep(data, [given[1]]), byte)
+        builder.call(fetch, [line, word(0), word(3), word(1)])  # to read, to keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, place), code
 
 
 @no_type_check
@@ -70,9 +91,10 @@ def _are_all_active(features: Array, bits: Array, limit: int, n_features: int) -
 @no_type_check
 @njit(cache=True)
 def _count(
-    features: Array, bits: Array, limit: int, n_features: int, counts: Array
+    features: Array, bits: Array, limit: int, n_features: int, buckets: Array, counts: Array
 ) -> tuple[int, int]:
-    """Count the active entries of each bucket, one entry after the other; return (fault, token)."""
+    """Count the active entries of each bucket and of each feature, one entry after the other;
+    return (fault, token)."""
     tokens, k = features.shape
     for token in range(tokens):
         active = 0
@@ -83,7 +105,8 @@ def _count(
             if value > 0:
                 if value > limit:
                     return (NOT_FINITE if value >= _F32_INFINITY else TOO_LARGE), token
-                counts[np.uint32(feature) >> np.uint32(6)] += np.uint32(1)
+                buckets[np.uint32(feature) >> np.uint32(6)] += np.uint32(1)
+                counts[np.uint32(feature)] += np.uint32(1)
                 active += 1
             elif value & 0x7FFFFFFF >= _F32_INFINITY:
                 return NOT_FINITE, token
@@ -124,33 +147,40 @@ def part(
     limit: int,
     n_features: int,
     is_half: bool,
+    first: int,
     starts: Array,
+    counts: Array,
     begin: int,
     out: Array,
 ) -> tuple[int, int, int]:
     """Write the active entries of some tokens to `out` from `begin`, bucket by bucket in a block.
 
     A word is value << 17 | feature in its bucket << 11 | token in its block. `bits` are float32
-    bits as int32, `limit` the largest that can be stored. Fills a row of `starts` (blocks, buckets
-    + 1) for each block: where its buckets begin. Returns (end, fault, token), fault 0 if none.
+    bits as int32, `limit` the largest that can be stored, `first` the number of their first block.
+    Fills a row of `starts` (blocks, buckets + 1) for each block: where its buckets begin; counts
+    in `counts` (segments, n_features) each feature's entries. Returns (end, fault, token), fault 0
+    if none.
     """
     for block in range((features.shape[0] + BLOCK_TOKENS - 1) // BLOCK_TOKENS):
         rows = slice(block * BLOCK_TOKENS, (block + 1) * BLOCK_TOKENS)
         listed, values = features[rows], bits[rows]
         cursors = np.zeros(starts.shape[1] - 1, np.uint32)
+        mine = counts[(first + block) // _SEGMENT_BLOCKS]
         flat = listed.reshape(-1)
         if _are_all_active(flat, values.reshape(-1), limit, n_features):
             for entry in range(flat.shape[0]):
-                cursors[np.uint32(flat[entry]) >> np.uint32(6)] += np.uint32(1)
+                feature = np.uint32(flat[entry])
+                cursors[feature >> np.uint32(6)] += np.uint32(1)
+                mine[feature] += np.uint32(1)
         else:
-            fault, token = _count(listed, values, limit, n_features, cursors)
+            fault, token = _count(listed, values, limit, n_features, cursors, mine)
             if fault:
                 return begin, fault, block * BLOCK_TOKENS + token
         for bucket in range(cursors.shape[0]):
             count = cursors[bucket]
-            starts[block, bucket] = cursors[bucket] = begin
+            starts[first + block, bucket] = cursors[bucket] = begin
             begin += count
-        starts[block, cursors.shape[0]] = begin
+        starts[first + block, cursors.shape[0]] = begin
         _part_block(listed, values, cursors, is_half, out)
     return begin, 0, 0
 
@@ -170,6 +200,7 @@ def _first_twice(tokens: Array) -> int:
 def _place_bucket(
     packed: Array,
     starts: Array,
+    counts: Array,
     bucket: int,
     place: int,
     offsets: Array,
@@ -180,18 +211,19 @@ def _place_bucket(
 
     `offsets` (features of the bucket, segments) are filled.
     """
-    counts = np.zeros((offsets.shape[1], BUCKET_FEATURES), np.uint32)
-    for block in range(starts.shape[0]):
-        mine = counts[block // _SEGMENT_BLOCKS]
-        for entry in range(starts[block, bucket], starts[block, bucket + 1]):
-            mine[(np.uint64(packed[entry]) >> np.uint64(11)) & np.uint64(63)] += np.uint32(1)
     cursors = np.zeros(BUCKET_FEATURES, np.uint64)
     for feature in range(offsets.shape[0]):
         cursors[feature] = place
         for segment in range(offsets.shape[1]):
             offsets[feature, segment] = place
-            place += counts[segment, feature]
+            place += counts[segment, bucket * BUCKET_FEATURES + feature]
+    step = _LINE_BYTES // packed.itemsize
     for block in range(starts.shape[0]):
+        ahead = block + _AHEAD_BLOCKS
+        if ahead < starts.shape[0]:  # runs too short for the processor to see where it goes on
+            begin, end = np.int64(starts[ahead, bucket]), np.int64(starts[ahead, bucket + 1])
+            for entry in range(begin, end, step):
+                _fetch_early(packed, entry)
         base = np.uint64(block % _SEGMENT_BLOCKS * BLOCK_TOKENS)
         for entry in range(starts[block, bucket], starts[block, bucket + 1]):
             word = np.uint64(packed[entry])
@@ -225,7 +257,9 @@ def _twice(tokens: Array, starts: Array, stop: int) -> int:
 
 @no_type_check
 @njit(cache=True)
-def gather(packed: Array, starts: Array, offsets: Array, tokens: Array, values: Array) -> int:
+def gather(
+    packed: Array, starts: Array, counts: Array, offsets: Array, tokens: Array, values: Array
+) -> int:
     """Sort what `part` wrote by feature, in a feature by token; return -1.
 
     Fills `offsets` (n_features, segments), `tokens` (offset inside the segment) and `values`
@@ -234,7 +268,7 @@ def gather(packed: Array, starts: Array, offsets: Array, tokens: Array, values: 
     place = 0
     for bucket in range(starts.shape[1] - 1):
         mine = offsets[bucket * BUCKET_FEATURES : (bucket + 1) * BUCKET_FEATURES]
-        place = _place_bucket(packed, starts, bucket, place, mine, tokens, values)
+        place = _place_bucket(packed, starts, counts, bucket, place, mine, tokens, values)
         for feature in range(mine.shape[0]):
             stop = place
             if feature + 1 < mine.shape[0]:
