@@ -139,11 +139,13 @@ function choose(point) {
     place.append(head);
     if (near.length) {
       const kept = keptOf(point, near);
-      place.append(element("p", "soft small", `Nearest in the features, nearest first. `
-        + `${kept} of ${near.length} are also among its ${near.length} nearest on this map.`));
-      const grid = element("div", "near");
-      grid.append(...near.map((other, at) => neighbourCard(point, other, at)));
-      place.append(grid);
+      const grid = element("div", "near"), others = near.map((other, at) => neighbourCard(point, other, at));
+      grid.append(...others);
+      const framed = others.some((other) => other.classList.contains("other"));
+      place.append(element("p", "soft small",
+        `Nearest in the features, nearest first${distances ? ", with how far each is" : ""}. `
+        + `${kept} of ${near.length} are also among its ${near.length} nearest on this map.`
+        + (framed ? " Another label than its own has a red frame." : "")), grid);
     }
     const beside = place.closest("aside");
     beside.scrollTop = place.parentElement.offsetTop - beside.offsetTop;
@@ -262,7 +264,7 @@ draw().then(() => {
   chart.on("plotly_hover", hover);
   chart.on("plotly_unhover", leave);
   chart.on("plotly_click", (event) => {
-    if (event.points[0].curveNumber === 1) choose(active[event.points[0].pointNumber]);
+    if (event.points[0].curveNumber === 1 && travelled <= STILL_PX) choose(active[event.points[0].pointNumber]);
   });
   chart.on("plotly_selected", select);
   chart.on("plotly_deselect", clearSelection);
