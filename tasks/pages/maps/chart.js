@@ -93,8 +93,8 @@ function draw() {
     traceOf(active, seen.map(colour), true),
   ];
   byId("shown").textContent =
-    seen.length === order.length ? `${number(order.length)} points`
-      : `${number(seen.length)} of ${number(order.length)} points`;
+    seen.length === order.length ? counted(order.length)
+      : `${number(seen.length)} of ${counted(order.length)}`;
   return Plotly.react(chart, traces, layout, settings);
 }
 

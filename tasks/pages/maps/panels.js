@@ -87,7 +87,7 @@ function showLegend() {
   ends.append(element("span", "", number(column.low)), element("span", "", number(column.high)));
   legend.append(ramp, ends);
   if (column.missing)
-    legend.append(element("p", "soft small", `${number(column.missing)} points have none: grey`));
+    legend.append(element("p", "soft small", `${counted(column.missing)} without one: grey`));
 }
 
 // The pointer and the chosen point
@@ -178,7 +178,7 @@ function select(event) {
   if (!event || !(event.lassoPoints || event.range)) return;
   selected = held(event);
   byId("selection").hidden = false;
-  byId("many").textContent = selected.length === 1 ? "1 point" : `${number(selected.length)} points`;
+  byId("many").textContent = counted(selected.length);
 }
 
 function clearSelection() {
@@ -264,7 +264,8 @@ draw().then(() => {
   chart.on("plotly_hover", hover);
   chart.on("plotly_unhover", leave);
   chart.on("plotly_click", (event) => {
-    if (event.points[0].curveNumber === 1 && travelled <= STILL_PX) choose(active[event.points[0].pointNumber]);
+    const [first] = event.points;
+    if (first.curveNumber === 1 && travelled <= STILL_PX) choose(active[first.pointNumber]);
   });
   chart.on("plotly_selected", select);
   chart.on("plotly_deselect", clearSelection);

@@ -19,7 +19,7 @@ _SAME, _ALIKE = 0.1, 0.4
 
 def heading(view: MapView, notes: Sequence[str]) -> str:
     """Return the title, what the map is, and its measures."""
-    method = f"{short(view.method)} · {len(view.ids):,} points"
+    method = f"{short(view.method)} · {_points(len(view.ids))}"
     naming = element("h1", short(view.title)) + element("p", method, class_="soft")
     naming += element("p", verdict(view.trust), class_="small verdict")
     said = (*_checked(view.trust), *notes)
@@ -27,6 +27,10 @@ def heading(view: MapView, notes: Sequence[str]) -> str:
     measures = element("div", _measures(view.trust), class_="measures") if view.trust else ""
     banner = "" if view.order_proven else element("p", _UNPROVEN, class_="banner", role="alert")
     return banner + element("header", element("div", naming, class_="naming") + measures)
+
+
+def _points(count: int) -> str:
+    return "1 point" if count == 1 else f"{count:,} points"
 
 
 _UNPROVEN = (
@@ -127,7 +131,7 @@ def stage(view: MapView, columns: Sequence[str]) -> str:
     )  # fmt: skip
     tools += element("button", "Whole map", id="whole", type="button")
     place = element("div", tools, class_="tools", role="toolbar", aria_label="Pointer")
-    drawn = f"Map of {len(view.ids):,} points"
+    drawn = f"Map of {_points(len(view.ids))}"
     place += element("div", "", id="map", role="application", aria_label=drawn, tabindex=0)
     place += element("p", "", id="shown", class_="count", aria_live="polite")
     beside = _colour(columns) + _SELECTION + _chosen(view)
