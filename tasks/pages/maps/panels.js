@@ -139,7 +139,8 @@ function choose(point) {
     place.append(head);
     if (near.length) {
       const kept = keptOf(point, near);
-      const grid = element("div", "near"), others = near.map((other, at) => neighbourCard(point, other, at));
+      const others = near.map((other, at) => neighbourCard(point, other, at));
+      const grid = element("div", "near");
       grid.append(...others);
       const framed = others.some((other) => other.classList.contains("other"));
       place.append(element("p", "soft small",
