@@ -27,7 +27,7 @@ from tasks.compute.projection.graph import Neighbours, nearest_neighbours
 from tasks.compute.projection.pca import fit_pca
 from tasks.compute.projection.place import Reference, differing, match_rows, place
 from tasks.compute.projection.procrustes import align, moves, stability
-from tasks.compute.projection.trust import largest_neighbourhood, trust
+from tasks.compute.projection.trust import largest_neighbourhood, too_few, trust
 from tasks.projection.vectors import read_vectors, usable_vectors
 
 Array = np.ndarray[Any, Any]
@@ -331,7 +331,7 @@ def judge_map(
     columns: dict[str, Array] = {}
     chosen, facts = np.empty(0, np.int64), dict[str, Any]()
     if largest_neighbourhood(len(points)) < 1:
-        facts["reason"] = f"{len(points)} points have no neighbourhoods to compare; 3 is the least"
+        facts["reason"] = too_few(len(points))
     else:
         found = trust(
             points, coords,

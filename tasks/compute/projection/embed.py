@@ -54,8 +54,8 @@ def embed(method: str, scene: Scene, settings: Any) -> Embedding:
     if count > 4 * LEAST_ROWS and distinct < 3:
         distinct = len(np.unique(scene.points, axis=0))
     if method != "pca" and (count < LEAST_ROWS or distinct < 3):
-        why = f"{count} rows" if count < LEAST_ROWS else f"{distinct} different vectors"
-        note = f"{why} are too few for {method}: this is the map of the first two components"
+        what, many = ("rows", count) if count < LEAST_ROWS else ("different vectors", distinct)
+        note = f"too few {what} for {method} ({many}): this is the map of the first two components"
         return Embedding(components_map(scene.points), (note,))
     if method == "pca":
         return Embedding(components_map(scene.points))

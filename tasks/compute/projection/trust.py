@@ -24,7 +24,8 @@ class Estimate:
     anchors: int
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} ± {self.standard_error:.4f}"
+        error = f"± {self.standard_error:.4f}" if self.standard_error else "exact"
+        return f"{self.value:.4f} {error}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ def largest_neighbourhood(points: int) -> int:
     return max(0, (points - 1) // 2)
 
 
+def too_few(points: int) -> str:
+    """Return why so few points have no figures."""
+    return f"too few points to compare neighbourhoods: {points}; 3 is the least"
+
+
 def trust(
     vectors: Float32[np.ndarray, "points dim"],
     coords: Float32[np.ndarray, "points 2"],
@@ -151,7 +157,7 @@ def trust(
     points = len(vectors)
     k = min(neighbours, largest_neighbourhood(points))
     if k < 1:
-        raise ValueError(f"{points} points have no neighbourhoods to compare; 3 is the least")
+        raise ValueError(too_few(points))
     drawn = np.random.default_rng(seed).permutation(points)[: min(anchors, points)]
     chosen = np.sort(drawn).astype(np.int64)
     there, back = _ranks_of(vectors, coords, chosen, k)

@@ -52,7 +52,8 @@ function traceOf(points, color, alive) {
     selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: .18 } } };
 }
 
-const bare = { visible: false, showgrid: false, zeroline: false };
+// Plotly leaves the axes where they are: moving.js moves the map.
+const bare = { visible: false, showgrid: false, zeroline: false, fixedrange: true };
 const layout = {
   autosize: true, dragmode: "pan", hovermode: "closest", hoverdistance: 14, showlegend: false,
   margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)",
@@ -60,7 +61,8 @@ const layout = {
   xaxis: { ...bare }, yaxis: { ...bare },
   newselection: { line: { color: dark ? "#fff" : "#000", dash: "dot", width: 1.5 } },
 };
-const settings = { displayModeBar: false, doubleClick: false, scrollZoom: true };
+const settings = { displayModeBar: false, doubleClick: false,
+  plotGlPixelRatio: Math.min(2, devicePixelRatio) }; // Plotly's own 2 draws four pixels for each
 
 /** Return ranges as wide as asked for at least, a unit as long across as up: distances are true.
  * Plotly's own `scaleanchor` would draw everything anew after every step of the wheel. */
@@ -74,14 +76,16 @@ function ranges([left, right], [low, high]) {
 
 const wholeMap = () => ranges(told.range.x, told.range.y);
 
-/** Show another part of the map. (Plotly keeps `layout` up to date itself, and must find the old
- * values in it to see what changed.) */
-const look = (view) => Plotly.relayout(chart, view);
+/** Return whether the present column says nothing of a point. */
+const silent = (point) => colouring !== null
+  && (colouring.names ? colouring.values[point] < 0 : Number.isNaN(colouring.values[point]));
 
-/** Draw what is shown in the present colours. */
+/** Draw what is shown in the present colours; points without one lie below those that have one. */
 function draw() {
-  const seen = [], hidden = [];
-  for (const point of order) (shown[point] ? seen : hidden).push(point);
+  const grey = [], coloured = [], hidden = [];
+  for (const point of order)
+    (!shown[point] ? hidden : silent(point) ? grey : coloured).push(point);
+  const seen = grey.concat(coloured);
   active = Int32Array.from(seen);
   const colour = coloursOf(colouring);
   const traces = [
@@ -89,8 +93,8 @@ function draw() {
     traceOf(active, seen.map(colour), true),
   ];
   byId("shown").textContent =
-    seen.length === order.length ? `${number(order.length)} points`
-      : `${number(seen.length)} of ${number(order.length)} points`;
+    seen.length === order.length ? counted(order.length)
+      : `${number(seen.length)} of ${counted(order.length)}`;
   return Plotly.react(chart, traces, layout, settings);
 }
 

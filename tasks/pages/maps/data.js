@@ -29,6 +29,8 @@ const printable = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}]
 const number = (value) =>
   Number.isInteger(value) ? value.toLocaleString("en") : Number(value.toPrecision(4)).toString();
 
+const counted = (many) => (many === 1 ? "1 point" : `${number(many)} points`);
+
 /** Return what a column says of a point as text; null where it says nothing. */
 function valueOf(column, point) {
   const value = column.values[point];

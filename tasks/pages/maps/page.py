@@ -23,7 +23,7 @@ from tasks.pages.maps.view import Categories, Column, MapView, Numbers
 from tasks.pages.shell import document, element, source, visible
 
 ATLAS_LIMIT_BYTES = 32_000_000
-_SCRIPTS = ("data.js", "chart.js", "panels.js")
+_SCRIPTS = ("data.js", "chart.js", "moving.js", "panels.js")
 _LISTED_AS_NAMED = 30
 _SINGLE = "#3f78bd"
 

@@ -64,10 +64,11 @@ def ramp(name: str) -> tuple[str, ...]:
         "score": ((0.40, 0.13, 285.0), (0.60, 0.12, 195.0), (0.84, 0.16, 95.0)),
         "trust": ((0.58, 0.21, 28.0), (0.72, 0.13, 60.0), (0.72, 0.04, 240.0)),
     }[name]
-    steps = np.linspace(0, 2, 33)
-    light, chroma, hue = (np.interp(steps, (0, 1, 2), axis) for axis in zip(*ends, strict=True))
+    light, chroma, hue = np.array(ends).T
     angle = np.deg2rad(hue)
-    lab = np.stack([light, chroma * np.cos(angle), chroma * np.sin(angle)], axis=1)
+    axes = (light, chroma * np.cos(angle), chroma * np.sin(angle))
+    steps = np.linspace(0, 2, 33)
+    lab = np.stack([np.interp(steps, (0, 1, 2), axis) for axis in axes], axis=1)
     return tuple(_hex(one) for one in np.clip(_linear(lab), 0, 1))
 
 

@@ -87,7 +87,7 @@ function showLegend() {
   ends.append(element("span", "", number(column.low)), element("span", "", number(column.high)));
   legend.append(ramp, ends);
   if (column.missing)
-    legend.append(element("p", "soft small", `${number(column.missing)} points have none: grey`));
+    legend.append(element("p", "soft small", `${counted(column.missing)} without one: grey`));
 }
 
 // The pointer and the chosen point
@@ -139,11 +139,14 @@ function choose(point) {
     place.append(head);
     if (near.length) {
       const kept = keptOf(point, near);
-      place.append(element("p", "soft small", `Nearest in the features, nearest first. `
-        + `${kept} of ${near.length} are also among its ${near.length} nearest on this map.`));
+      const others = near.map((other, at) => neighbourCard(point, other, at));
       const grid = element("div", "near");
-      grid.append(...near.map((other, at) => neighbourCard(point, other, at)));
-      place.append(grid);
+      grid.append(...others);
+      const framed = others.some((other) => other.classList.contains("other"));
+      place.append(element("p", "soft small",
+        `Nearest in the features, nearest first${distances ? ", with how far each is" : ""}. `
+        + `${kept} of ${near.length} are also among its ${near.length} nearest on this map.`
+        + (framed ? " Another label than its own has a red frame." : "")), grid);
     }
     const beside = place.closest("aside");
     beside.scrollTop = place.parentElement.offsetTop - beside.offsetTop;
@@ -176,7 +179,7 @@ function select(event) {
   if (!event || !(event.lassoPoints || event.range)) return;
   selected = held(event);
   byId("selection").hidden = false;
-  byId("many").textContent = selected.length === 1 ? "1 point" : `${number(selected.length)} points`;
+  byId("many").textContent = counted(selected.length);
 }
 
 function clearSelection() {
@@ -262,7 +265,8 @@ draw().then(() => {
   chart.on("plotly_hover", hover);
   chart.on("plotly_unhover", leave);
   chart.on("plotly_click", (event) => {
-    if (event.points[0].curveNumber === 1) choose(active[event.points[0].pointNumber]);
+    const [first] = event.points;
+    if (first.curveNumber === 1 && travelled <= STILL_PX) choose(active[first.pointNumber]);
   });
   chart.on("plotly_selected", select);
   chart.on("plotly_deselect", clearSelection);

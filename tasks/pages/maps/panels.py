@@ -19,13 +19,18 @@ _SAME, _ALIKE = 0.1, 0.4
 
 def heading(view: MapView, notes: Sequence[str]) -> str:
     """Return the title, what the map is, and its measures."""
-    method = f"{short(view.method)} · {len(view.ids):,} points"
+    method = f"{short(view.method)} · {_points(len(view.ids))}"
     naming = element("h1", short(view.title)) + element("p", method, class_="soft")
-    naming += element("p", verdict(view.trust), class_="small")
-    naming += "".join(element("p", short(note), class_="soft small") for note in notes)
+    naming += element("p", verdict(view.trust), class_="small verdict")
+    said = (*_checked(view.trust), *notes)
+    naming += "".join(element("p", short(note), class_="soft small") for note in said)
     measures = element("div", _measures(view.trust), class_="measures") if view.trust else ""
     banner = "" if view.order_proven else element("p", _UNPROVEN, class_="banner", role="alert")
     return banner + element("header", element("div", naming, class_="naming") + measures)
+
+
+def _points(count: int) -> str:
+    return "1 point" if count == 1 else f"{count:,} points"
 
 
 _UNPROVEN = (
@@ -68,6 +73,15 @@ def _grade(value: float, good: str, fair: str, poor: str) -> str:
     return good if value >= _GOOD else fair if value >= _FAIR else poor
 
 
+def _checked(trust: TrustSummary | None) -> tuple[str, ...]:
+    """Return what the measures are taken of."""
+    if trust is None:
+        return ()
+    anchors = trust.trustworthiness.anchors
+    said = f"Measured with k = {trust.neighbours}; {anchors:,} of {trust.points:,} points checked."
+    return (said, *trust.notes)
+
+
 def _measures(trust: TrustSummary) -> str:
     told = [
         _measure("Trustworthiness", trust.trustworthiness, "near here, near in truth", rated=True),
@@ -79,10 +93,7 @@ def _measures(trust: TrustSummary) -> str:
     ]  # fmt: skip
     if trust.stability:
         told.append(_stability(trust.stability))
-    anchors = trust.trustworthiness.anchors
-    checked = f"k = {trust.neighbours}; {anchors:,} of {trust.points:,} points checked"
-    notes = "".join(element("p", short(note), class_="soft small") for note in trust.notes)
-    return "".join(told) + element("div", element("p", checked, class_="soft small") + notes)
+    return "".join(told)
 
 
 def _chance(trust: TrustSummary) -> float:
@@ -120,8 +131,8 @@ def stage(view: MapView, columns: Sequence[str]) -> str:
     )  # fmt: skip
     tools += element("button", "Whole map", id="whole", type="button")
     place = element("div", tools, class_="tools", role="toolbar", aria_label="Pointer")
-    drawn = f"Map of {len(view.ids):,} points"
-    place += element("div", "", id="map", role="application", aria_label=drawn)
+    drawn = f"Map of {_points(len(view.ids))}"
+    place += element("div", "", id="map", role="application", aria_label=drawn, tabindex=0)
     place += element("p", "", id="shown", class_="count", aria_live="polite")
     beside = _colour(columns) + _SELECTION + _chosen(view)
     return element(

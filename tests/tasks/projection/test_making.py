@@ -120,7 +120,7 @@ def test_so_few_rows_have_a_map_and_trust_where_there_can_be_any(
     assert np.isfinite(MapFiles(scene.store, drawn).coords).all()
     facts = scene.judge(source, key, drawn).facts
     assert ("trustworthiness" in facts) == (rows >= 3)
-    assert rows >= 3 or "have no neighbourhoods to compare" in facts["reason"]
+    assert rows >= 3 or "too few points to compare neighbourhoods" in facts["reason"]
 
 
 def test_without_components_the_map_is_of_the_vectors_themselves(

@@ -106,7 +106,7 @@ def test_a_few_rows_are_mapped_by_their_components_and_a_note_says_so(
     found = embed(settings.method, scene_of(digits[:rows], settings), settings)
     assert (found.coords == digits[:rows, :2]).all()
     if settings.method != "pca":
-        expected = f"{rows} rows are too few for {settings.method}: this is the map of the first"
+        expected = f"too few rows for {settings.method} ({rows}): this is the map of the first"
         assert found.notes[0].startswith(expected)
 
 

@@ -1,6 +1,9 @@
 """A small map with everything on its page, and names that try to run."""
 
+import shutil
+from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,7 @@ from PIL import Image
 
 from tasks.compute.diagnostics.report import Diagnostics, Leak, Share, SplitScore, Suspect
 from tasks.compute.projection.trust import Estimate, Stability, TrustSummary
-from tasks.pages.maps import Categories, MapView, Numbers
+from tasks.pages.maps import Categories, MapView, Numbers, render_map
 
 HOSTILE = (
     "</script><script>window.hurt=1</script>\"'><img src=x onerror=window.hurt=1>%{x}\u202egpj"
@@ -83,3 +86,48 @@ def diagnostics() -> Diagnostics:
 @pytest.fixture(scope="session")
 def hostile_view() -> MapView:
     return view()
+
+
+@pytest.fixture(scope="session")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="session")
+def driver(downloads: Path) -> Iterator[Any]:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+
+    options = Options()
+    options.binary_location = str(shutil.which("chromium"))
+    # Without a GPU chromium draws WebGL by software, which it wants to be asked for.
+    for argument in (
+        "headless=new", "no-sandbox", "disable-dev-shm-usage", "enable-unsafe-swiftshader",
+        "window-size=1200,900",
+    ):  # fmt: skip
+        options.add_argument(f"--{argument}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield started
+    finally:
+        started.quit()
+
+
+@pytest.fixture(scope="session")
+def open_map(driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[MapView], Any]:
+    """Return a function that opens the page of a map and waits until it is drawn."""
+
+    def opened(view: MapView) -> Any:
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        path = tmp_path_factory.mktemp("map") / "map.html"
+        path.write_text(render_map(view), encoding="utf-8")
+        driver.get(path.as_uri())
+        ready = "return document.getElementById('map').dataset.ready === 'yes'"
+        WebDriverWait(driver, 30, 0.05).until(lambda _: driver.execute_script(ready))
+        return driver
+
+    return opened

@@ -142,6 +142,10 @@ def test_few_points_and_equal_points_make_a_page(count: int) -> None:
     assert content(html)["extent"] == 1.0
 
 
+def test_one_point_is_one_point() -> None:
+    assert " · 1 point<" in render_map(plain(1))
+
+
 def test_a_column_without_any_number_makes_a_page() -> None:
     html = render_map(plain(3, columns={"score": Numbers(np.full(3, np.nan, np.float32))}))
     assert content(html)["columns"][0]["missing"] == 3

@@ -28,5 +28,9 @@ def test_low_trust_is_vivid_and_high_trust_is_quiet() -> None:
     assert chroma[0] > 3 * chroma[-1]
 
 
+def test_between_low_and_high_trust_lies_grey_not_green() -> None:
+    assert (from_hex(list(ramp("trust")))[:, 1] > -0.03).all()
+
+
 def test_black_and_white_are_where_oklab_puts_them() -> None:
     np.testing.assert_allclose(from_hex(["#000000", "#ffffff"]), [[0, 0, 0], [1, 0, 0]], atol=1e-3)
