@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Literal
 
 import cloudpickle
@@ -24,7 +24,7 @@ from conf.models import ModelSpec
 from conf.runtime import Runtime
 from flows.images import image_features
 from flows.run import Run
-from flows.runners import CONNECT_SECONDS, ClusterMissing, started, task_runner
+from flows.runners import CONNECT_SECONDS, ClusterMissing, died_of_it, started, task_runner
 from storage.errors import StoreError
 from storage.steps import observed_by
 from storage.store import Artifact, ArtifactStore
@@ -169,6 +169,19 @@ def test_a_ray_cluster_that_is_silent_is_an_error_before_ray_waits_for_it(
     silent = Runtime(runner="ray", cluster=address)
     with pytest.raises(ClusterMissing, match=expected), started(silent):
         pass
+
+
+def test_what_ray_tells_in_the_place_of_a_task_is_a_lost_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class RayError(Exception):
+        """What ray.exceptions.WorkerCrashedError is of."""
+
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=RayError))  # type: ignore[arg-type]
+    assert died_of_it(RayError("worker died"))
+    assert not died_of_it(ValueError("the task's own"))
+    monkeypatch.delitem(sys.modules, "ray.exceptions")
+    assert not died_of_it(RayError("without Ray nothing is"))
 
 
 class WithoutWorkers:
