@@ -102,8 +102,9 @@ def _problem(future: PrefectFuture[Any], what: str) -> Exception | None:
 
 
 def _lost(what: str, problem: BaseException) -> WorkerLost:
+    told = str(problem).rstrip(".")
     return WorkerLost(
-        f"no worker finished {what}: {type(problem).__name__}, {problem}. A worker that "
+        f"no worker finished {what}: {type(problem).__name__}, {told}. A worker that "
         "dies again and again is mostly out of memory: fewer workers, a smaller batch_size or "
         "smaller part_rows need less"
     )

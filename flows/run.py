@@ -277,9 +277,10 @@ class Run:
     def look(self, task: Task[..., R], *arguments: Any) -> R:
         """Return what `task` finds in the world; a plan looks too, without Prefect."""
         if PLANNER.get():
-            return cast(R, task.fn(*arguments, runtime=self.runtime))
+            return task.fn(*arguments, runtime=self.runtime)
         # Quoted: Prefect would look for futures in every cell of a ledger.
-        state = task(*map(quote, arguments), runtime=self.runtime, return_state=True)
+        given = {"runtime": self.runtime, "return_state": True}
+        state = cast(State[R], task(*map(quote, arguments), **given))
         return cast(R, state.result())
 
     def take(self, step: Callable[["Run"], Any]) -> None:

@@ -177,7 +177,7 @@ def test_what_ray_tells_in_the_place_of_a_task_is_a_lost_worker(
     class RayError(Exception):
         """What ray.exceptions.WorkerCrashedError is of."""
 
-    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=RayError))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=RayError))
     assert died_of_it(RayError("worker died"))
     assert not died_of_it(ValueError("the task's own"))
     monkeypatch.delitem(sys.modules, "ray.exceptions")

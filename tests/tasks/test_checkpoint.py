@@ -4,7 +4,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prefect import flow
@@ -158,7 +158,7 @@ def failing(recipe: PromptRecipe, runtime: Runtime) -> dict[str, Any]:
 def test_a_failed_task_says_the_errors_own_text_and_what_may_pass_is_retried(
     recipe: PromptRecipe, runtime: Runtime
 ) -> None:
-    states = failing(recipe, runtime, return_state=True).data.result
+    states = cast(Any, failing(recipe, runtime, return_state=True).data).result
     assert states["ours"].message == "The store is full. Make room."
     with pytest.raises(StoreError, match=r"^The store is full\. Make room\.$"):
         states["ours"].result()
