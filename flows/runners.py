@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,7 +44,15 @@ def started(runtime: Runtime) -> Iterator[TaskRunner[Any]]:
     runner = task_runner(runtime)
     if runtime.runner == "ray" and runtime.cluster:
         _check_ray_answers(runtime.cluster)
-    with runner:
+    with ExitStack() as held:
+        try:
+            held.enter_context(runner)
+        except ConnectionError as problem:  # Ray's, of a cluster that wants a token perhaps
+            raise ClusterMissing(
+                f"The {runtime.runner} cluster {runtime.cluster} did not take this run: {problem}. "
+                "If it asks for a token: export RAY_AUTH_MODE=token, with the head's "
+                "~/.ray/auth_token here, too."
+            ) from problem
         if runtime.runner == "dask" and runtime.cluster:
             _check_dask(runner, runtime.cluster)
         yield runner

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Literal
+from typing import Literal, NoReturn
 
 import cloudpickle
 import pytest
@@ -168,6 +168,23 @@ def test_a_ray_cluster_that_is_silent_is_an_error_before_ray_waits_for_it(
     expected = f"names {address}, and no Ray cluster answers there .*`ray start --head"
     silent = Runtime(runner="ray", cluster=address)
     with pytest.raises(ClusterMissing, match=expected), started(silent):
+        pass
+
+
+class Refusing(ThreadPoolTaskRunner):
+    """A runner whose cluster wants a token."""
+
+    def __enter__(self) -> NoReturn:
+        """Refuse, as Ray does."""
+        raise ConnectionError("Failed to connect")
+
+
+def test_a_cluster_that_refuses_a_run_is_an_error_that_names_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flows.runners.task_runner", lambda runtime: Refusing())
+    expected = r"did not take this run: Failed to connect\..*RAY_AUTH_MODE=token"
+    with pytest.raises(ClusterMissing, match=expected), started(Runtime(runner="ray")):
         pass
 
 
