@@ -281,7 +281,7 @@ class Run:
         # Quoted: Prefect would look for futures in every cell of a ledger.
         given = {"runtime": self.runtime, "return_state": True}
         state = cast(State[R], task(*map(quote, arguments), **given))
-        return cast(R, state.result())
+        return state.result()
 
     def take(self, step: Callable[["Run"], Any]) -> None:
         """Take one step that does not need the others; a plan goes on where one cannot be seen

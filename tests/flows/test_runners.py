@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import cloudpickle
 import pytest
@@ -171,7 +171,7 @@ def test_a_ray_cluster_that_is_silent_is_an_error_before_ray_waits_for_it(
         pass
 
 
-class Refusing(ThreadPoolTaskRunner):
+class Refusing(ThreadPoolTaskRunner[Any]):
     """A runner whose cluster wants a token."""
 
     def __enter__(self) -> NoReturn:
