@@ -1,7 +1,6 @@
 """Ground truth: a dataset and what is known to be in its images."""
 
 from collections import Counter
-from typing import cast
 
 from prefect import flow
 from prefect.utilities.annotations import quote
@@ -34,8 +33,7 @@ def make_truth(
     run: Run, labels: AnyLabels, source: SourceSpec, ledger: Ledger, name: str = "annotations"
 ) -> tuple[Artifact, Annotations]:
     """Return what is known of the images of `ledger`, and its artifact; show what was refused."""
-    # Quoted: Prefect would look for futures in every cell.
-    known = scan_labels(labels, source, cast(Ledger, quote(ledger)), runtime=run.runtime)
+    known = run.look(scan_labels, labels, source, ledger)
     recipe = recipe_of(known)
     making = Making(recipe, {}, ("annotations",))
     note = f"{len(known)} of {len(ledger.contents)} images; {_told(known)}"

@@ -14,6 +14,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
 from conf.errors import FeaturemillError, Stopped, WorldError
+from flows.runners import died_of_it
 from storage.drafts import Draft, Making
 from tasks.checkpoint import stop_requested
 
@@ -91,15 +92,22 @@ def _problem(future: PrefectFuture[Any], what: str) -> Exception | None:
     try:
         found = future.result(raise_on_failure=False)
     except (Exception, CancelledError, Cancelled) as problem:  # not of the task: of its worker
-        return WorkerLost(
-            f"no worker finished {what}: {type(problem).__name__}, {problem}. A worker that "
-            "dies again and again is mostly out of memory: fewer workers, a smaller batch_size or "
-            "smaller part_rows need less"
-        )
+        return _lost(what, problem)
     if future.state.is_completed():
         return None
+    if died_of_it(found):
+        return _lost(what, found)
     told = future.state.message or f"it ended as {future.state.name}"
     return found if isinstance(found, Exception) else RuntimeError(told)
+
+
+def _lost(what: str, problem: BaseException) -> WorkerLost:
+    told = str(problem).rstrip(".")
+    return WorkerLost(
+        f"no worker finished {what}: {type(problem).__name__}, {told}. A worker that "
+        "dies again and again is mostly out of memory: fewer workers, a smaller batch_size or "
+        "smaller part_rows need less"
+    )
 
 
 def explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Exception:

@@ -112,10 +112,10 @@ class _Known:
 def plan(preset: LoadedPreset, runtime: Runtime) -> Plan:
     """Return what `featuremill run` would do for `preset`; the source is scanned, nothing made."""
     found = Plan(preset.name)
-    flow = importlib.import_module(f"flows.{preset.flow}").FLOW
     token = PLANNER.set(found)
     try:
         with named_for(preset.name), collector_paused():
+            flow = importlib.import_module(f"flows.{preset.flow}").FLOW
             found.attempt(lambda: flow.fn(preset.settings, runtime))
     finally:
         PLANNER.reset(token)

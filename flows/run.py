@@ -7,13 +7,14 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
+from prefect.utilities.annotations import quote
 
 from conf.keys import Frozen
 from conf.models import ModelSpec
@@ -275,9 +276,12 @@ class Run:
 
     def look(self, task: Task[..., R], *arguments: Any) -> R:
         """Return what `task` finds in the world; a plan looks too, without Prefect."""
-        call = task.fn if PLANNER.get() else task
-        found: R = call(*arguments, runtime=self.runtime)
-        return found
+        if PLANNER.get():
+            return task.fn(*arguments, runtime=self.runtime)
+        # Quoted: Prefect would look for futures in every cell of a ledger.
+        given = {"runtime": self.runtime, "return_state": True}
+        state = cast(State[R], task(*map(quote, arguments), **given))
+        return state.result()
 
     def take(self, step: Callable[["Run"], Any]) -> None:
         """Take one step that does not need the others; a plan goes on where one cannot be seen

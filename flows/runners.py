@@ -1,10 +1,14 @@
 """Where parts are made: threads of this process, or the processes of a Dask or Ray cluster."""
 
 import importlib.util
+import logging
 import os
+import socket
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
@@ -37,9 +41,20 @@ def task_runner(runtime: Runtime) -> TaskRunner[Any]:
 def started(runtime: Runtime) -> Iterator[TaskRunner[Any]]:
     """Yield the runner of `runtime`, ready for parts; raises ClusterMissing where none can be
     made."""
-    with task_runner(runtime) as runner:
+    runner = task_runner(runtime)
+    if runtime.runner == "ray" and runtime.cluster:
+        _check_ray_answers(runtime.cluster)
+    with ExitStack() as held:
+        try:
+            held.enter_context(runner)
+        except ConnectionError as problem:  # Ray's, of a cluster that wants a token perhaps
+            raise ClusterMissing(
+                f"The {runtime.runner} cluster {runtime.cluster} did not take this run: {problem}. "
+                "If it asks for a token: export RAY_AUTH_MODE=token, with the head's "
+                "~/.ray/auth_token here, too."
+            ) from problem
         if runtime.runner == "dask" and runtime.cluster:
-            _check_cluster(runner, runtime.cluster)
+            _check_dask(runner, runtime.cluster)
         yield runner
 
 
@@ -90,20 +105,18 @@ def _ray(runtime: Runtime) -> TaskRunner[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing calls out
     from prefect_ray import RayTaskRunner
 
-    here = {
-        "num_cpus": runtime.workers,
-        "include_dashboard": False,
-        "_node_ip_address": "127.0.0.1",
-    }
-    runner: TaskRunner[Any] = (
-        RayTaskRunner(address=runtime.cluster)
-        if runtime.cluster
-        else RayTaskRunner(init_kwargs=here)
-    )
+    given: dict[str, Any] = {"logging_level": logging.ERROR}
+    if not runtime.cluster:
+        given |= {
+            "num_cpus": runtime.workers,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+    runner: TaskRunner[Any] = RayTaskRunner(address=runtime.cluster, init_kwargs=given)
     return runner
 
 
-def _check_cluster(runner: Any, address: str) -> None:
+def _check_dask(runner: Any, address: str) -> None:
     """Raise ClusterMissing unless a worker waits there: Dask itself would wait for one forever."""
     begin = f"`dask worker {address} --nthreads 1 --preload {WORKER_SETUP}`"
     try:
@@ -121,3 +134,28 @@ def _check_cluster(runner: Any, address: str) -> None:
             f"The Dask scheduler at {address} has no worker. Start one on each machine that shares "
             f"the store: {begin}."
         ) from None
+
+
+def _check_ray_answers(address: str) -> None:
+    """Raise ClusterMissing unless something listens there: Ray would try for two minutes, and then
+    end this process."""
+    place = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        with socket.create_connection((place.hostname, place.port), timeout=CONNECT_SECONDS):
+            return
+    except (OSError, ValueError) as problem:
+        raise ClusterMissing(
+            f"runtime.cluster names {address}, and no Ray cluster answers there ({problem}). Start "
+            "one (`ray start --head --port 6379`, on other machines `ray start --address "
+            "HOST:6379`) and name its HOST:6379, or leave runtime.cluster out: a run then starts "
+            "workers of its own on this machine."
+        ) from problem
+
+
+def died_of_it(problem: object) -> bool:
+    """Whether a task's end is told by Ray, not by the task: its worker died of it, or is gone.
+
+    Dask raises such an error, and Ray gives it as the task's own.
+    """
+    ray = sys.modules.get("ray.exceptions")
+    return ray is not None and isinstance(problem, ray.RayError)

@@ -1,8 +1,5 @@
 """Ground truth: read what is known of a dataset's images, and keep it."""
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from conf.annotations import AnnotationRecipe, AnyLabels
 from conf.dataset import SourceSpec
 from conf.runtime import Runtime
@@ -11,10 +8,10 @@ from storage.annotations.tables import write_annotations
 from storage.annotations.truth import Annotations
 from storage.dataset import Ledger
 from storage.store import ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
+from tasks.checkpoint import check_not_stopped, look_task, part_task
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@look_task
 def scan_labels(
     labels: AnyLabels, source: SourceSpec, ledger: Ledger, *, runtime: Runtime
 ) -> Annotations:

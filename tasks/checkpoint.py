@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE, CachePolicy
@@ -19,6 +19,8 @@ from prefect.context import TaskRunContext
 from prefect.results import ResultRecord, ResultRecordMetadata  # type: ignore[attr-defined]
 from prefect.runtime import task_run
 from prefect.serializers import JSONSerializer
+from prefect.states import Failed, format_exception
+from prefect.transactions import get_transaction
 
 from conf.errors import FeaturemillError, Stopped
 from conf.keys import ArtifactKey, Recipe
@@ -76,7 +78,41 @@ def part_task(function: Callable[P, R]) -> Task[P, R]:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    return decorate(made_here)
+    return decorate(_failing_in_its_words(made_here))
+
+
+def look_task(function: Callable[P, R]) -> Task[P, R]:
+    """Make `function`, which looks at the world, a task: never cached, for the world may change."""
+    decorate = task(cache_policy=NO_CACHE, persist_result=False)
+    return decorate(_failing_in_its_words(function))
+
+
+def _failing_in_its_words(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the run of a task end as `Failed` with the error's own text: of an error that is raised
+    Prefect would say first that a task run encountered an exception.
+
+    Called plainly, as `.fn` is, it raises.
+    """
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as problem:
+            run = TaskRunContext.get()
+            if run is None or run.task.fn is not told:
+                raise
+            if transaction := get_transaction():
+                transaction.write_on_commit = False  # an error is nobody's cached result
+            # Prefect takes the state for what the task's run came to.
+            return cast(R, Failed(message=_text(problem), data=problem))
+
+    return told
+
+
+def _text(problem: Exception) -> str:
+    """Return an error's text; of one that is not ours, such as a KeyError, with its type."""
+    return str(problem) if isinstance(problem, FeaturemillError) else format_exception(problem)
 
 
 def _check_store(runtime: object) -> None:
@@ -142,6 +178,7 @@ def record_of(artifact: Artifact) -> bytes:
     persist_result=True,
     result_serializer=JSONSerializer(),
 )
+@_failing_in_its_words
 def seal(
     recipe: Recipe,
     inputs: Mapping[str, ArtifactKey],

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from PIL import Image
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from conf.dataset import DatasetRecipe, SourceSpec
 from conf.keys import Recipe
@@ -24,13 +22,13 @@ from storage.hashes import Hashes
 from storage.readers.pixels import decode
 from storage.readers.protocol import Rows
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
+from tasks.checkpoint import check_not_stopped, look_task, part_task
 from tasks.progress import advance_to, progress
 
 SCAN_THREADS = min(8, 2 * cores())
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@look_task
 def scan_source(source: SourceSpec, *, runtime: Runtime) -> Ledger:
     """Return the ledger of what `source` holds now; only new and changed files are opened.
 

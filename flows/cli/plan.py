@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from conf.load import load_preset
+from conf.machine import collector_paused
 from flows.cli import DONE, add_preset, print_json, runtime_of
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print what `featuremill run` would do with the same words."""
-    from flows.planning import plan
-
     preset = load_preset(given.preset, given.set)
+    with collector_paused():  # a sixth of the import of Prefect
+        from flows.planning import plan
     found = plan(preset, runtime_of(given, preset.runtime))
     if given.json:
         print_json(as_json(found))

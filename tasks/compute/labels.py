@@ -4,7 +4,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int64
-from scipy.special import expit, softmax
 
 
 class BestLabels(NamedTuple):
@@ -33,6 +32,8 @@ def best_labels(
     et al. 2021, section 3.1.2); sigmoid: 1 / (1 + exp(-(scale cos + bias))), as SigLIP does (Zhai
     et al. 2023, section 3.2).
     """
+    from scipy.special import expit, softmax  # 0.2 s, which a plan and a cached run do not need
+
     cosines = images @ texts.T
     logits = scale * cosines + (bias or 0.0)
     scores = softmax(logits, axis=1) if activation == "softmax" else expit(logits)

@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from conf.keys import Frozen
+from conf.load import LoadedPreset
 from conf.models import ModelSpec
 from conf.runtime import Runtime
+from flows.deployed import run_loaded
+from flows.planning import Plan, plan
+from flows.run import Run
 
 TOY = ModelSpec(family="toy", precision="fp32")
 
@@ -38,3 +43,40 @@ def runtime(tmp_path: Path) -> Runtime:
 def toy() -> ModelSpec:
     """Return the spec of the toy encoder."""
     return TOY
+
+
+@pytest.fixture(scope="session")
+def check_plan() -> Callable[[Plan, Run], None]:
+    """Return what compares every statement of a plan with what the run then did."""
+
+    def check(foreseen: Plan, made: Run) -> None:
+        named = {one.name.removeprefix(f"{foreseen.name}/"): one for one in foreseen.artifacts}
+        known = [one for one in made.made if one.name in named]
+        assert [one.name for one in known] == list(named)
+        assert foreseen.unknown or len(known) == len(made.made)
+        for was in known:
+            one = named[was.name]
+            assert (one.key, one.rows) == (was.artifact.key, was.artifact.rows), one.name
+            assert (one.state == "reuse") == (was.state == "Cached"), one.name
+            assert one.rows_to_make == was.rows_made, one.name
+            assert one.parts in {0, len(made.store.markers(was.artifact))}, one.name
+            assert bool(one.reasons) == (one.state != "reuse"), one.name
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def as_planned(check_plan: Callable[[Plan, Run], None]) -> Callable[..., tuple[Plan, Run]]:
+    """Return what plans a flow and runs it, with every statement of the plan held against the
+    run."""
+
+    def follow(
+        flow: str, settings: Frozen, runtime: Runtime, name: str | None = None
+    ) -> tuple[Plan, Run]:
+        asked = LoadedPreset(name or flow, flow, "", settings, runtime)
+        foreseen = plan(asked, runtime)
+        made = run_loaded(asked, runtime)
+        check_plan(foreseen, made)
+        return foreseen, made
+
+    return follow

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from conf.load import load_preset
 from conf.runtime import Runtime
 from flows.cli import main
 from flows.concepts import concept_store
+from flows.planning import Plan
 from flows.run import Run
 from storage.concepts import ConceptFile, ConceptScores, ConceptStore, validate_h5
 from storage.concepts.file import Array
@@ -33,6 +35,7 @@ from tasks.models.identity import WeightsMissing
 from tasks.models.load import resolve
 from tasks.models.weights import SUGGESTED
 
+Planned = Callable[..., tuple[Plan, Run]]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 COUNTS = {"train": 48, "val": 12, "test": 12}
 
@@ -109,10 +112,35 @@ class TestTheStore:
         validate_h5(store.path, tokens=True, show=False)
 
     def test_a_second_run_finds_everything_made(
-        self, run: Run, runtime: Runtime, prefect_harness: None
+        self, run: Run, runtime: Runtime, as_planned: Planned
     ) -> None:
-        again = concept_store(preset_in(runtime), runtime)
+        _, again = as_planned("concepts", preset_in(runtime), runtime)
         assert {made.state for made in again.made} == {"Cached"}
+
+    @pytest.mark.parametrize(
+        ("change", "reasons"),
+        [
+            ("probe.folds=4", {"probe": ("folds: 4, was 3",)}),
+            (
+                "top_tokens=7",
+                {"scores": ("top_tokens: 7, was 128",), "probe": ("scores is made anew",)},
+            ),
+        ],
+    )
+    def test_a_plan_tells_what_a_changed_field_makes(
+        self,
+        run: Run,
+        runtime: Runtime,
+        as_planned: Planned,
+        tmp_path: Path,
+        change: str,
+        reasons: dict[str, tuple[str, ...]],
+    ) -> None:
+        shutil.copytree(run.store.path, tmp_path / "store")
+        copy = runtime.model_copy(update={"store": tmp_path / "store"})
+        foreseen, _ = as_planned("concepts", preset_in(runtime, change), copy)
+        told = {one.name.partition("/")[2]: one.reasons for one in foreseen.artifacts}
+        assert {name: why for name, why in told.items() if why} == reasons
 
     def test_a_tables_row_stands_for_every_image(self, run: Run) -> None:
         assert [table.title for table in run.tables] == ["Best concepts", "Labels from concepts"]

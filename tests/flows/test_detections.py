@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ import yaml
 from conf.annotations import CellLabels
 from conf.detections import Preset, Thresholds
 from conf.errors import RecipeError
+from conf.losses import Preset as LossPreset
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from conf.sources.cells import Source
 from flows import cli
 from flows.detections import detect
+from flows.planning import Plan
 from flows.run import Run
 from storage.readers.cells.kinds import KINDS
 
+Planned = Callable[..., tuple[Plan, Run]]
 MODEL = ModelSpec(family="yolo", name="tiny.yaml", weights="random:0", precision="fp32")
 PRESET = Preset(
     source=Source(count=5, size_px=80),
@@ -47,8 +51,8 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
 
 
 @pytest.fixture(scope="module")
-def run(prefect_harness: None, runtime: Runtime) -> Run:
-    return detect(PRESET, runtime)
+def run(prefect_harness: None, runtime: Runtime, as_planned: Planned) -> Run:
+    return as_planned("detections", PRESET, runtime)[1]
 
 
 def state_of(run: Run, name: str) -> tuple[str, int]:
@@ -80,9 +84,34 @@ def test_layers_that_feed_the_head_named_or_not_are_the_same_run(
     assert state_of(again, "detections") == ("Cached", 0)
 
 
-def test_more_images_cost_only_themselves(run: Run, runtime: Runtime) -> None:
+def test_more_images_cost_only_themselves(run: Run, runtime: Runtime, as_planned: Planned) -> None:
     more = PRESET.model_copy(update={"source": Source(count=6, size_px=80)})
-    assert state_of(detect(more, runtime), "detections") == ("Completed", 1)
+    foreseen, made = as_planned("detections", more, runtime)
+    assert state_of(made, "detections") == ("Completed", 1)
+    assert told(foreseen)["detections"] == ("annotations is made anew", "rows: 1 new")
+
+
+def test_a_plan_tells_a_threshold_and_what_losses_and_groups_follow_it(
+    run: Run, runtime: Runtime, as_planned: Planned
+) -> None:
+    settings = LossPreset.model_validate(PRESET.model_dump())
+    as_planned("losses", settings, runtime)
+    groups = settings.losses.groups.model_copy(update={"neighbours": 3})
+    losses = settings.losses.model_copy(update={"groups": groups})
+    foreseen, _ = as_planned("losses", settings.model_copy(update={"losses": losses}), runtime)
+    assert told(foreseen) == {"loss-clusters": ("neighbours: 3, was 10",)}
+    thresholds = PRESET.thresholds.model_copy(update={"max_det": 8})
+    fewer = settings.model_copy(update={"thresholds": thresholds, "losses": losses})
+    foreseen, _ = as_planned("losses", fewer, runtime)
+    assert told(foreseen) == {
+        "detections": ("thresholds.max_det: 8, was 9",),
+        "losses": ("another model, size, threshold or backend: every pair is computed",),
+        "loss-clusters": ("losses is made anew",),
+    }
+
+
+def told(foreseen: Plan) -> dict[str, tuple[str, ...]]:
+    return {one.name.partition("/")[2]: one.reasons for one in foreseen.artifacts if one.reasons}
 
 
 def test_a_classification_model_is_refused_before_anything_is_made(

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from conf.projection import MapSettings, PcaMethod, Preset, TsneMethod, VectorSo
 from conf.runtime import Runtime
 from conf.sources.digits import Source as Digits
 from flows.cli import main
-from flows.planning import plan
+from flows.deployed import run_loaded
+from flows.planning import Plan, plan
 from flows.projection import projection
-from flows.run import named_for
+from flows.run import Run
 from storage.open import open_artifact
 from storage.projection import MapFiles
 from storage.runs import Runs
@@ -178,8 +180,6 @@ def test_a_table_of_names_that_is_not_there_is_told_before_anything_is_made(
 
 
 def test_a_map_says_in_words_how_it_was_made(cache: Path, runtime: Runtime) -> None:
-    from flows.run import Run
-
     preset = Preset(vectors=VectorSource(path=cache), map=MapSettings(methods=(PcaMethod(),)))
     run: Run = projection(preset, runtime)
     drawn = next(made.artifact for made in run.made if made.name == "pca")
@@ -187,7 +187,7 @@ def test_a_map_says_in_words_how_it_was_made(cache: Path, runtime: Runtime) -> N
 
 
 def test_a_plan_says_which_parts_of_a_map_are_made_and_writes_nothing(
-    cache: Path, runtime: Runtime
+    cache: Path, runtime: Runtime, check_plan: Callable[[Plan, Run], None]
 ) -> None:
     maps = MapSettings(methods=(PcaMethod(),))
     preset = Preset(vectors=VectorSource(path=cache, images=cache), map=maps, overwrite=True)
@@ -196,16 +196,11 @@ def test_a_plan_says_which_parts_of_a_map_are_made_and_writes_nothing(
         if words:
             write_words(cache, words)
         before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-        foreseen = plan(asked, runtime).artifacts
+        foreseen = plan(asked, runtime)
         assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == before
-        with named_for("mine"):
-            made = projection(preset, runtime).made
-        assert [(one.name, one.key) for one in foreseen] == [
-            (f"mine/{one.name}", one.artifact.key) for one in made
-        ]
-        assert [one.state == "reuse" for one in foreseen] == [one.state == "Cached" for one in made]
-        assert all(bool(one.reasons) == (one.state != "reuse") for one in foreseen)
-        seen.append({one.name.partition("/")[2] for one in foreseen if one.state != "reuse"})
+        check_plan(foreseen, run_loaded(asked))
+        made = [one for one in foreseen.artifacts if one.state != "reuse"]
+        seen.append({one.name.partition("/")[2] for one in made})
     every = {"components", "pca", "pca-trust", "nearest", "diagnostics", "pca-page"}
     assert seen == [every, set(), {"diagnostics", "pca-page"}]
 

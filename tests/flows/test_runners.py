@@ -1,5 +1,6 @@
 """Parts made by other processes: the same bytes, whatever dies."""
 
+import importlib.util
 import os
 import signal
 import sys
@@ -8,8 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, Literal, NoReturn
 
 import cloudpickle
 import pytest
@@ -23,7 +24,7 @@ from conf.models import ModelSpec
 from conf.runtime import Runtime
 from flows.images import image_features
 from flows.run import Run
-from flows.runners import CONNECT_SECONDS, ClusterMissing, started, task_runner
+from flows.runners import CONNECT_SECONDS, ClusterMissing, died_of_it, started, task_runner
 from storage.errors import StoreError
 from storage.steps import observed_by
 from storage.store import Artifact, ArtifactStore
@@ -31,6 +32,16 @@ from tasks.checkpoint import part_task
 from tasks.images import check_stored_rows, encode_part
 
 DIGITS = parse_source({"source": "digits", "limit": 120})
+LACKS_RAY = (
+    importlib.util.find_spec("ray") is None or importlib.util.find_spec("prefect_ray") is None
+)
+RAY = pytest.param(
+    "ray",
+    marks=pytest.mark.skipif(
+        LACKS_RAY, reason="no ray: pip install -c constraints.txt -e '.[ray]'"
+    ),
+)
+Runner = Literal["dask", "ray"]
 
 
 @part_task
@@ -77,17 +88,18 @@ def features_of(run: Run) -> tuple[str, dict[str, bytes]]:
 
 
 @pytest.mark.usefixtures("prefect_harness")
-def test_a_dask_worker_killed_inside_a_part_costs_no_row_and_changes_no_byte(
-    tmp_path: Path, toy: ModelSpec, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("runner", ["dask", RAY])
+def test_a_worker_killed_inside_a_part_costs_no_row_and_changes_no_byte(
+    runner: Runner, tmp_path: Path, toy: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Preset(source=DIGITS, model=toy)
     base = Runtime(lanes=1, part_rows=20, workers=2, progress=False)
     quiet = image_features(settings, base.model_copy(update={"store": tmp_path / "threads"}))
 
     monkeypatch.setattr(flows.images, "encode_part", encode_until_killed)
-    remote = base.model_copy(update={"store": tmp_path / "dask", "runner": "dask"})
+    remote = base.model_copy(update={"store": tmp_path / "remote", "runner": runner})
     killed: list[int] = []
-    killer = threading.Thread(target=kill_victim, args=(tmp_path / "dask.victim", killed))
+    killer = threading.Thread(target=kill_victim, args=(tmp_path / "remote.victim", killed))
     killer.start()
     with sent_by_value(sys.modules[__name__]):
         made = image_features(settings, remote)
@@ -148,6 +160,47 @@ def test_a_scheduler_that_is_silent_is_an_error_that_says_how_to_start_it(
         pass
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nonsense"])
+def test_a_ray_cluster_that_is_silent_is_an_error_before_ray_waits_for_it(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.runners.task_runner", lambda runtime: ThreadPoolTaskRunner())
+    expected = f"names {address}, and no Ray cluster answers there .*`ray start --head"
+    silent = Runtime(runner="ray", cluster=address)
+    with pytest.raises(ClusterMissing, match=expected), started(silent):
+        pass
+
+
+class Refusing(ThreadPoolTaskRunner[Any]):
+    """A runner whose cluster wants a token."""
+
+    def __enter__(self) -> NoReturn:
+        """Refuse, as Ray does."""
+        raise ConnectionError("Failed to connect")
+
+
+def test_a_cluster_that_refuses_a_run_is_an_error_that_names_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flows.runners.task_runner", lambda runtime: Refusing())
+    expected = r"did not take this run: Failed to connect\..*RAY_AUTH_MODE=token"
+    with pytest.raises(ClusterMissing, match=expected), started(Runtime(runner="ray")):
+        pass
+
+
+def test_what_ray_tells_in_the_place_of_a_task_is_a_lost_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class RayError(Exception):
+        """What ray.exceptions.WorkerCrashedError is of."""
+
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=RayError))
+    assert died_of_it(RayError("worker died"))
+    assert not died_of_it(ValueError("the task's own"))
+    monkeypatch.delitem(sys.modules, "ray.exceptions")
+    assert not died_of_it(RayError("without Ray nothing is"))
+
+
 class WithoutWorkers:
     """A client of a scheduler that nobody works for."""
 
@@ -165,13 +218,3 @@ def test_a_scheduler_without_workers_is_an_error_that_says_how_to_start_one(
     expected = r"has no worker\. Start one on each machine that shares the store: `dask worker tcp:"
     with pytest.raises(ClusterMissing, match=expected), started(runtime):
         pass
-
-
-@pytest.mark.usefixtures("prefect_harness")
-def test_ray_makes_the_same_features(tmp_path: Path, toy: ModelSpec) -> None:
-    pytest.importorskip("prefect_ray", reason="the extra ray is not installed")
-    settings: Any = Preset(source=DIGITS, model=toy)
-    base = Runtime(lanes=1, part_rows=20, workers=2, progress=False)
-    threads = image_features(settings, base.model_copy(update={"store": tmp_path / "threads"}))
-    remote = base.model_copy(update={"store": tmp_path / "ray", "runner": "ray"})
-    assert features_of(image_features(settings, remote)) == features_of(threads)

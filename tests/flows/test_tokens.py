@@ -1,6 +1,7 @@
 """Flow `tokens`: from texts to an index, resumed and reused."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from conf.runtime import Runtime
 from conf.tokens import GrammarSpec, Preset, SaeSource, TextModel, TextsSource
 from flows.cli import main
+from flows.planning import Plan
 from flows.run import Run
 from flows.tokens import token_index
 from storage.open import open_artifact
@@ -18,6 +20,7 @@ from storage.tokens import TokenIndex
 
 pytestmark = pytest.mark.usefixtures("prefect_harness")
 
+Planned = Callable[..., tuple[Plan, Run]]
 PRESET = Preset(
     texts=TextsSource(grammar=GrammarSpec(reviews=300, seed=1)),
     model=TextModel(layer=1),
@@ -39,8 +42,8 @@ def index(made: Run) -> TokenIndex:
     return found
 
 
-def test_a_second_run_makes_nothing(made: Run) -> None:
-    again = token_index(PRESET, made.runtime)
+def test_a_second_run_makes_nothing(made: Run, as_planned: Planned) -> None:
+    _, again = as_planned("tokens", PRESET, made.runtime)
     assert [one.state for one in made.made] == ["Completed"] * 6
     assert [one.state for one in again.made] == ["Cached"] * 6
 
@@ -72,10 +75,12 @@ def test_parts_change_no_activation(made: Run, index: TokenIndex, tmp_path: Path
     np.testing.assert_allclose(theirs.column("sum"), index.column("sum"), rtol=0.02, atol=2)
 
 
-def test_an_autoencoder_in_a_directory_is_used(made: Run, index: TokenIndex) -> None:
+def test_an_autoencoder_in_a_directory_is_used(
+    made: Run, index: TokenIndex, as_planned: Planned
+) -> None:
     (config,) = made.store.path_of(made.made[1].artifact).glob("parts/*/cfg.json")
     given = PRESET.model_copy(update={"sae": SaeSource(path=config.parent)})
-    run = token_index(given, made.runtime)
+    _, run = as_planned("tokens", given, made.runtime)
     assert [one.name for one in run.made] == [
         "texts",
         "activations",

@@ -1,8 +1,10 @@
 """Where tasks meet Prefect: what is Cached, what is not believed, what is retried."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from prefect import flow
@@ -14,9 +16,10 @@ from conf.models import ModelSpec
 from conf.prompts import PromptRecipe, PromptSet
 from conf.runtime import Runtime
 from storage.drafts import Making
+from storage.errors import StoreError
 from storage.publishing import driving
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import RECORD, is_transient, seal, seal_into
+from tasks.checkpoint import RECORD, is_transient, part_task, seal, seal_into
 from tasks.models.load import resolve
 from tasks.prompts import encode_prompts
 
@@ -121,6 +124,54 @@ class TestWhatPrefectRemembers:
         with pytest.raises(FeaturemillError, match="no draft"):
             sealed(recipe, runtime)
         assert not (folder / RECORD).exists()
+
+
+@part_task
+def fail(recipe: PromptRecipe | None, *, part: str, runtime: Runtime) -> None:
+    """Fail in the way that `part` says."""
+    match part:
+        case "ours":
+            raise StoreError("The store is full. Make room.")
+        case "theirs":
+            raise KeyError("weights")
+        case _:
+            tries = runtime.store.with_name("tries")
+            tried = int(tries.read_text()) if tries.exists() else 0
+            tries.write_text(str(tried + 1))
+            if tried < 2:
+                raise OSError(errno.EIO, "Input/output error")
+
+
+@flow
+def failing(recipe: PromptRecipe, runtime: Runtime) -> dict[str, Any]:
+    """Return the states of tasks that fail, by their names."""
+    impatient = fail.with_options(retry_delay_seconds=0)
+    states = {
+        part: impatient(None, part=part, runtime=runtime, return_state=True)
+        for part in ("ours", "theirs", "passing")
+    }
+    seal_in = seal_into(runtime.store)
+    return states | {"seal": seal_in(recipe, {}, runtime=runtime, return_state=True)}
+
+
+@pytest.mark.usefixtures("prefect_harness")
+def test_a_failed_task_says_the_errors_own_text_and_what_may_pass_is_retried(
+    recipe: PromptRecipe, runtime: Runtime
+) -> None:
+    states = cast(Any, failing(recipe, runtime, return_state=True).data).result
+    assert states["ours"].message == "The store is full. Make room."
+    with pytest.raises(StoreError, match=r"^The store is full\. Make room\.$"):
+        states["ours"].result()
+    assert states["theirs"].message == "KeyError: 'weights'"
+    assert states["passing"].is_completed()
+    assert runtime.store.with_name("tries").read_text() == "3"
+    assert "no draft" in states["seal"].message
+    assert not ArtifactStore(runtime.store).folder(recipe.key()).exists(), "no error is published"
+
+
+def test_a_task_that_is_called_plainly_raises(runtime: Runtime) -> None:
+    with pytest.raises(StoreError, match="full"):
+        fail.fn(None, part="ours", runtime=runtime)
 
 
 def test_a_seal_without_a_server_publishes(recipe: PromptRecipe, runtime: Runtime) -> None:

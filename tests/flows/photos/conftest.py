@@ -12,12 +12,14 @@ import pytest
 from PIL import ExifTags, Image
 
 from benchmarks._making import PlainRun
+from conf.load import LoadedPreset
 from conf.models import ModelSpec
 from conf.photos import Preset
 from conf.prompts import PromptSet
 from conf.runtime import Runtime
 from conf.sources.folder import Source
 from flows.photos import make_photos
+from flows.planning import Plan, plan
 from flows.run import Run
 
 WORDS = PromptSet(templates=("a {}",), vocabulary=("sea", "city", "sky"))
@@ -87,12 +89,15 @@ def preset(folder: Path, toy: ModelSpec) -> Callable[..., Preset]:
 
 
 @pytest.fixture
-def make(runtime: Runtime) -> Callable[..., Run]:
-    """Return what takes photos through their stages without a Prefect server."""
+def make(runtime: Runtime, check_plan: Callable[[Plan, Run], None]) -> Callable[..., Run]:
+    """Return what takes photos through their stages without a Prefect server, as planned."""
 
     def run(settings: Preset, here: Runtime | None = None) -> Run:
-        made = PlainRun("photos", here or runtime)
+        where = here or runtime
+        foreseen = plan(LoadedPreset("photos", "photos", "", settings, where), where)
+        made = PlainRun("photos", where)
         make_photos(made, settings)
+        check_plan(foreseen, made)
         return made.close()
 
     return run

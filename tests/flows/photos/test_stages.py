@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from conf.dataset import SourceSpec
 from conf.photos import Preset
 from conf.prompts import PromptSet
 from conf.runtime import Runtime
@@ -20,7 +21,10 @@ from conf.sources.photo_batch import Source as BatchSource
 from flows.parts import PartsFailed
 from flows.photos import features_trigger, photos, process
 from flows.run import Run
+from storage.dataset import Ledger
 from storage.photos.batches import BatchInvalid
+from tasks.checkpoint import look_task
+from tasks.dataset import scan_source
 from tasks.photos.events import PREPROCESSED
 
 Events = list[dict[str, Any]]
@@ -152,12 +156,9 @@ def test_a_batch_from_elsewhere_keeps_what_it_says_and_names_what_is_wrong(
 def test_a_photo_that_is_gone_when_its_turn_comes_is_reported_and_the_next_run_goes_on(
     folder: Path, preset: Presets, make: Make, runtime: Runtime, exported: Exported
 ) -> None:
-    from tasks import dataset
-
-    real = dataset.scan_source.fn
-
-    def scan_then_delete(*given: Any, **named: Any) -> Any:
-        ledger = real(*given, **named)
+    @look_task
+    def scan_then_delete(source: SourceSpec, *, runtime: Runtime) -> Ledger:
+        ledger = scan_source.fn(source, runtime=runtime)
         (folder / "turned.jpg").unlink(missing_ok=True)
         return ledger
 
