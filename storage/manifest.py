@@ -1,6 +1,7 @@
 """The manifest: what was published, from what, and the checksum of every byte of it."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,15 +73,9 @@ class Manifest:
             data = (folder / MANIFEST).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        try:
-            content = json.loads(data)
-            content.pop("blake3")
-            whole = _signed(content) == data
-        except (ValueError, KeyError, AttributeError, TypeError):
-            whole = False
-        if not whole:
+        if not _is_signed(data):
             raise DamagedArtifact(f"{MANIFEST} of {folder.name} has other bytes than were written")
-        return cls._of(content)
+        return cls._of(json.loads(data))
 
     @classmethod
     def _of(cls, content: Mapping[str, Any]) -> Self:
@@ -99,16 +94,33 @@ class Manifest:
 
 
 def files_in(folder: Path) -> set[str]:
-    """Return the names, relative to `folder`, of the files that a manifest must list."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-    names = {path.as_posix() for path in paths if not _is_leftover(path)}
-    return names - UNLISTED
+    """Return the names, relative to `folder`, of the files that a manifest must list.
 
-
-def _is_leftover(path: Path) -> bool:
-    """Whether `path` is of an interrupted write, Prefect's record perhaps: it means nothing."""
-    return any(is_temporary(step) for step in (path, *path.parents))
+    Leftovers of interrupted writes, Prefect's record perhaps, mean nothing, and are left out.
+    """
+    found: set[str] = set()
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_temporary(Path(name))]
+        place = Path(path).relative_to(folder)
+        found.update((place / name).as_posix() for name in files if not is_temporary(Path(name)))
+    return found - UNLISTED
 
 
 def _signed(content: dict[str, Any]) -> bytes:
-    return json_bytes(content | {"blake3": blake3(json_bytes(content)).hexdigest()})
+    plain = json_bytes(content)
+    return plain.removesuffix(_END) + _signature(plain)
+
+
+def _is_signed(data: bytes) -> bool:
+    """Whether `data` is what `_signed` gives for some content, which is not written anew for it."""
+    content, signature = data[:-_SIGNATURE_BYTES], data[-_SIGNATURE_BYTES:]
+    return signature == _signature(content + _END)
+
+
+def _signature(plain: bytes) -> bytes:
+    """Return the last member of an object whose text without it is `plain`, and the end."""
+    return b',\n "blake3": "%s"%s' % (blake3(plain).hexdigest().encode(), _END)
+
+
+_END = b"\n}\n"
+_SIGNATURE_BYTES = len(_signature(b""))
