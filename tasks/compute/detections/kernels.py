@@ -47,7 +47,7 @@ def fill_mask(
     logits = np.empty((down, across), np.float32)
     for row in range(down):
         end = first[1] + across
-        decode_row(proto, coefficients, 0, first[0] + row, first[1], end, logits[row])
+        decode_row(proto, coefficients, np.int64(0), first[0] + row, first[1], end, logits[row])
     rows, columns = out.shape
     lows, shares = np.empty(columns, np.int64), np.empty(columns, np.float32)
     for column in range(columns):

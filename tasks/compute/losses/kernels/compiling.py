@@ -4,6 +4,9 @@ What numba keeps of a function it believes while the file of that function is th
 functions that it calls are compiled into it: after an update of their file alone it would go on
 calling what they were. So the sources of the whole folder are part of what is looked up, and those
 of this one, which others build on.
+
+A counter that is handed on begins as np.int64(0): whatever takes a plain 0 is compiled twice, for
+the constant, too.
 """
 
 from collections.abc import Callable
