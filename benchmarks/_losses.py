@@ -11,20 +11,21 @@ from conf.models import ModelSpec
 from conf.runtime import Runtime
 from tasks.compute.losses.targets import Targets, stock_batch, targets_of
 from tasks.models.load import resolve
-from tasks.models.yolo import load_detector
+from tasks.models.yolo import new_detector
 from tasks.models.yolo.detector import Detector
 
 SPREAD = 0.05
 
 
 def detector_of(name: str, size_px: int, folder: Path, weights: str = "random:0") -> Detector:
-    """Return a detector; random heads are scattered, so that places and classes differ."""
+    """Return a detector of its own; random heads are scattered, so that places and classes
+    differ."""
     import torch
 
     runtime = Runtime(store=folder / "store", device="cpu", progress=False)
     family, _, short = name.rpartition("/")
     spec = ModelSpec(family=family or "yolo", name=short, weights=weights, precision="fp32")
-    detector = load_detector(resolve(spec, runtime), runtime, size_px)
+    detector = new_detector(resolve(spec, runtime), runtime, size_px)
     drawn = torch.Generator().manual_seed(5)
     if detector.spec.is_random:
         for values in detector.net.model[-1].parameters():

@@ -1,7 +1,5 @@
 """Loss matrices: how well the detections of every image fit every other, and the groups in that."""
 
-from typing import Any
-
 from prefect import flow
 
 from conf.images import ImageRecipe
@@ -12,7 +10,6 @@ from flows.detections import Detected, make_detected
 from flows.images import make_images
 from flows.run import Run, Table
 from storage.drafts import Making
-from storage.losses.reading import LossMatrix
 from storage.store import Artifact
 from tasks.losses import make_losses, matrix_making, pairs_to_compute
 from tasks.losses.groups import find_groups, inputs_of
@@ -58,18 +55,16 @@ def make_matrix(
         detected.detections,
         dataset=detected.dataset,
         source=preset.source,
-        changed=lambda older: _told(making, older),
+        changed=lambda _: _told(run, recipe, making),
         made={"random_weights": looked.model.is_random},
     )
 
 
-def _told(making: Making, older: Any) -> str:
-    """Return how many pairs a run would compute, beside the older matrix of this name."""
-    recipe = making.recipe
-    assert isinstance(older, LossMatrix)
-    if older.manifest.family != recipe.family(making.inputs):
-        return "another model, size, threshold or backend: every pair is computed"
-    return pairs_to_compute(older.contents, making.rows)
+def _told(run: Run, recipe: LossMatrixRecipe, making: Making) -> str:
+    """Return how many pairs a run would compute, beside the older matrices that there are."""
+    if not run.runtime.take_over:
+        return f"take_over is off: all {len(making.rows) ** 2:,} pairs are computed"
+    return pairs_to_compute(run.store, recipe, making.key, making.rows)
 
 
 def make_encoded(run: Run, detected: Detected, preset: Preset, name: str) -> Artifact | None:

@@ -167,15 +167,18 @@ def _offers(store: ArtifactStore, catalog: Catalog, making: Making, kind: Kind) 
 def _relative(catalog: Catalog, making: Making, last: str | None, *, by_name: bool) -> Entry | None:
     """Return what to compare with: what bore the name before, else the likest of its kind.
 
-    With `by_name`, nothing else will do: two datasets have no more in common than their kind.
+    With `by_name`, of others only one whose rows may be taken over will do, and comes first: two
+    datasets have no more in common than their kind.
     """
-    entries = {entry.key: entry for entry in catalog.entries(making.key.kind)}
-    if last in entries and last != str(making.key):
-        return entries[last]
-    if by_name:
-        return None
-    identity = making.recipe.identity(making.inputs)
-    return nearest_relative(catalog, identity, but=[str(making.key)])
+    key = str(making.key)
+    entries = {entry.key: entry for entry in catalog.entries(making.key.kind) if entry.key != key}
+    named = entries.get(last or "")
+    if not by_name:
+        return named or nearest_relative(catalog, making.recipe.identity(making.inputs), but=[key])
+    family = making.recipe.family(making.inputs)
+    if named and named.family == family:
+        return named
+    return next((entry for entry in entries.values() if entry.family == family), named)
 
 
 def _changes(store: ArtifactStore, entry: Entry, changed: Callable[[Any], str]) -> str:

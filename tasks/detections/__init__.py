@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,11 @@ from tasks.models.yolo import load_detector
 from tasks.models.yolo.detector import Detector, Raw
 from tasks.progress import advance
 
+if TYPE_CHECKING:
+    import torch
+
 Maps = NDArray[np.float16]
+_FLOAT16_END = 65520.0
 
 
 class FeaturesOverflow(FeaturemillError):
@@ -148,11 +153,16 @@ def _keep_features(detector: Detector, raw: Raw, seen: _Seen, span: slice) -> No
 
     for layer, gap, maps in zip(detector.layers, seen.gap, seen.maps, strict=True):
         features = raw.features[layer]
-        gap[span] = features.mean((2, 3), dtype=torch.float32).cpu().numpy()
-        halves = features.permute(0, 2, 3, 1).half()
-        if not bool(torch.isfinite(halves).all()):
+        if not _fit_float16(features):
             raise FeaturesOverflow(
                 f"Layer {layer} of {detector.spec.name} gives numbers that float16 cannot hold. "
                 "Leave it out of layers, or take other weights."
             )
-        maps[span] = halves.cpu().numpy()
+        gap[span] = features.mean((2, 3), dtype=torch.float32).cpu().numpy()
+        torch.from_numpy(maps[span]).copy_(features.permute(0, 2, 3, 1))
+
+
+def _fit_float16(features: "torch.Tensor") -> bool:
+    """Return whether all are finite as float16; half a step above its largest, they are not."""
+    lowest, highest = features.aminmax()
+    return bool(lowest > -_FLOAT16_END) and bool(highest < _FLOAT16_END)  # false of NaN

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conf.dataset import SourceSpec
+from conf.errors import FeaturemillError
 from conf.keys import ArtifactKey
 from conf.losses import LossMatrixRecipe
 from conf.runtime import Runtime
@@ -33,13 +34,26 @@ def matrix_making(recipe: LossMatrixRecipe, detections: ArtifactKey, rows: Seque
     return Making(recipe, {"detections": detections}, rows, row_bytes=row_bytes)
 
 
-def pairs_to_compute(older: Sequence[str], wanted: Sequence[str]) -> str:
-    """Return in words what of a matrix an older one over other images leaves to compute."""
-    kept, all_pairs = len(set(older) & set(wanted)), len(wanted) ** 2
+def pairs_to_compute(
+    store: ArtifactStore, recipe: LossMatrixRecipe, key: ArtifactKey, wanted: Sequence[str]
+) -> str:
+    """Return in words what of the matrix `key` of the images `wanted` is left to compute beside
+    older ones. Moves nothing, also where one of these is damaged."""
+    images, all_pairs = set(wanted), len(wanted) ** 2
+    older = relatives(store, recipe, key)
+    if not older:
+        return "another model, size, threshold or backend: every pair is computed"
+    kept = 0
+    for one in older:
+        handle = Artifact(kind=one.kind, key=str(one), rows=0, store=store.uuid)
+        with suppress(FeaturemillError):
+            kept = max(kept, len(images.intersection(LossMatrix(store, handle).contents)))
+    if not kept:
+        return f"none of the {len(wanted):,} images was compared before: every pair is computed"
     new = len(wanted) - kept
     return (
-        f"{new:,} new images beside {kept:,} known ones: {all_pairs - kept**2:,} of "
-        f"{all_pairs:,} pairs are computed, the others taken over"
+        f"{new:,} new image{'' if new == 1 else 's'} beside {kept:,} known: "
+        f"{all_pairs - kept**2:,} of {all_pairs:,} pairs are computed, the others taken over"
     )
 
 
@@ -175,12 +189,17 @@ def best_known(
     digests: NDArray[np.uint8],
 ) -> Known | None:
     """Return what the published matrix that shares most columns shares; None where none does."""
-    family = recipe.family({})
-    others = [other for other in store.family(recipe.kind, family) if other != key]
-    artifacts = [found for other in others if (found := store.find(other))]
+    artifacts = [found for one in relatives(store, recipe, key) if (found := store.find(one))]
     shared = [LossMatrix(store, found).known(contents, digests) for found in artifacts]
     best = max(shared, key=len, default=None)
     return best if best is not None and len(best) else None
+
+
+def relatives(
+    store: ArtifactStore, recipe: LossMatrixRecipe, key: ArtifactKey
+) -> list[ArtifactKey]:
+    """Return the published matrices beside `key` whose pairs are interchangeable with its own."""
+    return [one for one in store.family(recipe.kind, recipe.family({})) if one != key]
 
 
 def run_of(found: Detections) -> dict[str, object]:

@@ -27,6 +27,7 @@ from tasks.pages.losses import LossView, MedoidView, loss_page
 
 LEAST_IMAGES = 3
 MOST_MEDOIDS = 24
+_METHODS = {"hdbscan": "HDBSCAN", "mean": "average linkage of both directions' mean"}
 Labels = NDArray[np.int64]
 
 
@@ -237,6 +238,7 @@ def view_of(
         classes=grouped.columns["class"],
         order=grouped.order,
         directed=grouped.directed,
+        measure=summary["measure"],
         losses={name: losses.matrix(name) for name in losses.components},
         medoids=views,
         tables=[hubs(grouped, names), enriched(summary)],
@@ -253,8 +255,8 @@ def facts(summary: dict[str, Any]) -> list[str]:
     lines = [
         f"A row is a head, a column another image's detections; a cell is {told} "
         f"({' + '.join(summary['components'])}).",
-        f"{summary['groups']} groups by {summary['method']}, {summary['in_no_group']} images in "
-        f"none.",
+        f"{summary['groups']} groups by {_METHODS[summary['method']]}, {summary['in_no_group']} "
+        "images in none.",
     ]
     if summary["asymmetry"] is not None:
         lines.append(f"Asymmetry {summary['asymmetry']:.3f}: 0 if both directions were the same.")

@@ -13,13 +13,14 @@ import yaml
 from conf.annotations import CellLabels
 from conf.detections import Preset, Thresholds
 from conf.errors import RecipeError
+from conf.load import LoadedPreset
 from conf.losses import Preset as LossPreset
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from conf.sources.cells import Source
 from flows import cli
 from flows.detections import detect
-from flows.planning import Plan
+from flows.planning import Plan, plan
 from flows.run import Run
 from storage.readers.cells.kinds import KINDS
 
@@ -108,6 +109,22 @@ def test_a_plan_tells_a_threshold_and_what_losses_and_groups_follow_it(
         "losses": ("another model, size, threshold or backend: every pair is computed",),
         "loss-clusters": ("losses is made anew",),
     }
+
+
+def test_a_plan_counts_the_pairs_that_any_matrix_of_the_family_has(
+    run: Run, runtime: Runtime, as_planned: Planned
+) -> None:
+    settings = LossPreset.model_validate(PRESET.model_dump())
+    as_planned("losses", settings, runtime)
+    more = settings.model_copy(update={"source": Source(count=6, size_px=80)})
+
+    def losses(name: str, **given: Any) -> tuple[str, ...]:
+        asked = LoadedPreset(name, "losses", "", more, runtime)
+        return told(plan(asked, runtime.model_copy(update=given)))["losses"]
+
+    known = "1 new image beside 5 known: 11 of 36 pairs are computed, the others taken over"
+    assert losses("losses") == losses("a name that is new") == (known,)
+    assert losses("losses", take_over=False) == ("take_over is off: all 36 pairs are computed",)
 
 
 def told(foreseen: Plan) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ Run lengths are COCO's, uncompressed: column by column, background first.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from math import ceil
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -51,17 +51,29 @@ def image_mask(
     (left, top) from its corner. Logits are interpolated bilinearly between the centres of the
     prototypes' cells, and a pixel is in the mask when that at its centre is positive.
     """
+    from tasks.compute.detections.kernels import fill_mask
+
     x1, y1, x2, y2 = box_px.tolist()
     columns, rows = _inside(x1, x2), _inside(y1, y2)
-    start = (int(rows[0]) if rows.size else 0, int(columns[0]) if columns.size else 0)
-    if not rows.size or not columns.size:
-        return np.zeros((rows.size, columns.size), dtype=np.bool_), start
+    mask = np.zeros((len(rows), len(columns)), dtype=np.bool_)
+    if not mask.size:
+        return mask, (rows.start if rows else 0, columns.start if columns else 0)
     left, top = offset_px
-    down = _between(((rows + 0.5) * ratio + top) / GRID_PX - 0.5, proto.shape[1])
-    across = _between(((columns + 0.5) * ratio + left) / GRID_PX - 0.5, proto.shape[2])
-    part = proto[:, down.first : down.stop, across.first : across.stop]
-    logits = across.mix(down.mix(_logits(coefficients, part)).T).T
-    return np.asarray(logits > 0), start
+    down, across = (
+        _cells(pixels, ratio, before, cells)
+        for pixels, before, cells in zip((rows, columns), (top, left), proto.shape[1:], strict=True)
+    )
+    fill_mask(
+        np.ascontiguousarray(coefficients)[:, None],
+        np.ascontiguousarray(proto),
+        ratio,
+        (top, left),
+        (rows.start, columns.start),
+        (down.start, across.start),
+        (len(down), len(across)),
+        mask,
+    )
+    return mask, (rows.start, columns.start)
 
 
 def _logits(
@@ -71,35 +83,18 @@ def _logits(
     return np.asarray(np.einsum("k,khw->hw", coefficients, part))
 
 
-class _Between(NamedTuple):
-    """Places between the centres of cells, on one axis."""
-
-    low: Int64[np.ndarray, " places"]
-    """The cell before each, counted from `first`."""
-    share: Float32[np.ndarray, " places"]
-    """How much of the next one it has."""
-    first: int
-    stop: int
-    """The cells that are used."""
-
-    def mix(self, values: Float32[np.ndarray, "cells m"]) -> Float32[np.ndarray, "places m"]:
-        """Return `values` at the places, linear between cells."""
-        after = np.minimum(self.low + 1, len(values) - 1)
-        before = values[self.low]
-        return np.asarray(before + (values[after] - before) * self.share[:, None])
-
-
-def _between(places: NDArray[np.float64], cells: int) -> _Between:
-    """Return where `places` lie among so many cells; beyond the outer centres nothing changes."""
-    places = np.clip(places, 0, cells - 1)
-    low = places.astype(np.int64)
-    first, stop = int(low[0]), min(int(low[-1]) + 2, cells)
-    return _Between(low - first, (places - low).astype(np.float32), first, stop)
-
-
-def _inside(low_px: float, high_px: float) -> Int64[np.ndarray, " pixels"]:
+def _inside(low_px: float, high_px: float) -> range:
     """Return the pixels whose centres are in [low, high)."""
-    return np.arange(np.ceil(low_px - 0.5), np.ceil(high_px - 0.5)).astype(np.int64)
+    return range(ceil(low_px - 0.5), ceil(high_px - 0.5))
+
+
+def _cells(pixels: range, ratio: float, before_px: int, count: int) -> range:
+    """Return the cells, of `count`, between whose centres those of `pixels` lie."""
+    first, last = (
+        int(min(max(((pixel + 0.5) * ratio + before_px) / GRID_PX - 0.5, 0), count - 1))
+        for pixel in (pixels[0], pixels[-1])
+    )
+    return range(first, min(last + 2, count))
 
 
 def encode_within(
@@ -107,25 +102,12 @@ def encode_within(
 ) -> Int64[np.ndarray, " runs"]:
     """Return the run lengths of a mask of (height, width) that is `part` from `start` on, and
     background elsewhere."""
-    padded = np.zeros((part.shape[1], part.shape[0] + 2), dtype=np.bool_)
-    padded[:, 1:-1] = part.T
-    columns, rows = np.nonzero(padded[:, 1:] != padded[:, :-1])
-    places = (columns + start[1]) * height_px + rows + start[0]
-    begins, ends = places[0::2], places[1::2]
-    # A run that reaches the bottom goes on where the next column's begins at the top.
-    joined = begins[1:] == ends[:-1]
-    begins, ends = (
-        begins[np.append(True, ~joined)[: len(begins)]],
-        ends[_before(~joined, len(ends))],
-    )
-    edges = np.zeros(2 * len(begins) + 2, np.int64)
-    edges[1:-1:2], edges[2:-1:2], edges[-1] = begins, ends, height_px * width_px
-    runs = edges[1:] - edges[:-1]
-    return runs if runs[-1] or len(runs) == 1 else runs[:-1]
+    from tasks.compute.detections.kernels import fill_runs
 
-
-def _before(kept: Bool[np.ndarray, " joints"], count: int) -> Bool[np.ndarray, " runs"]:
-    return np.append(kept, True)[:count]
+    rows, columns = part.shape
+    runs = np.empty(columns * (rows + 1) + 2, np.int64)  # the most there can be
+    count = fill_runs(part, start, height_px, height_px * width_px, runs)
+    return runs[:count].copy()
 
 
 def overlap_px(first: Runs, second: Runs) -> int:

@@ -11,9 +11,9 @@ from conf.errors import RecipeError
 from conf.models import ModelSpec
 from tasks.models.identity import title
 from tasks.models.yolo.files import identify
-from tasks.models.yolo.loading import load_detector
+from tasks.models.yolo.loading import load_detector, new_detector
 
-__all__ = ["identify", "load", "load_detector"]
+__all__ = ["identify", "load", "load_detector", "new_detector"]
 
 
 def load(spec: ModelSpec, models_root: Path, device: str) -> Never:

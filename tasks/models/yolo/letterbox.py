@@ -79,8 +79,8 @@ def letterbox(rgb: NDArray[np.uint8], size_px: int, out: Float32 | None = None) 
     pixels = np.empty((3, size_px, size_px), np.float32) if out is None else out
     pixels[:, : rows.start] = pixels[:, rows.stop :] = _GREY_SHARE
     pixels[:, rows, : columns.start] = pixels[:, rows, columns.stop :] = _GREY_SHARE
-    for channel in range(3):
-        np.divide(rgb[..., channel], np.float32(255), out=pixels[channel, rows, columns])
+    for plane, channel in zip(cv2.split(rgb), pixels, strict=True):
+        np.divide(plane, np.float32(255), out=channel[rows, columns])
     return Letterboxed(**vars(frame), pixels=pixels)
 
 

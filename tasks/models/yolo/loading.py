@@ -48,27 +48,34 @@ def load_detector(
     `layers` are those whose features every forward pass keeps; empty: those that feed the head.
     Raises RecipeError, WeightsMissing, WeightsDiffer and WeightsUnreadable.
     """
+    wanted = (spec, runtime.device, runtime.models, size_px, tuple(layers))
+    with _LOADING:
+        if wanted not in _LOADED:
+            _LOADED[wanted] = new_detector(spec, runtime, size_px, layers)
+        return _LOADED[wanted]
+
+
+def new_detector(
+    spec: ModelSpec,
+    runtime: Runtime,
+    size_px: int = DEFAULT_SIZE_PX,
+    layers: Sequence[int] = (),
+) -> Detector:
+    """Return what `load_detector` returns, loaded anew: nobody else holds it, so it may be
+    changed."""
     if not spec.is_resolved:
         raise RecipeError(
             f"{title(spec)} is to be loaded, but its spec does not say which weights and library: "
             "pass it through `resolve` first."
         )
-    wanted = (spec, runtime.device, runtime.models, size_px, tuple(layers))
-    with _LOADING:
-        if wanted not in _LOADED:
-            _LOADED[wanted] = _load(spec, runtime, size_px, tuple(layers))
-        return _LOADED[wanted]
-
-
-def _load(spec: ModelSpec, runtime: Runtime, size_px: int, layers: tuple[int, ...]) -> Detector:
     device = choose_device(runtime.device)
     require_precision(spec, device)
     identify(spec, runtime.models)  # the files are still those that the spec names
-    with _quiet_library():
+    with _LOADING, _quiet_library():
         net = _net(spec, runtime.models)
     exact_float32()
     net.to(device)
-    return Detector(net, spec, device, size_px, layers)
+    return Detector(net, spec, device, size_px, tuple(layers))
 
 
 @contextmanager

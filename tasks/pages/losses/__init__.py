@@ -22,12 +22,16 @@ MOST_CLASSES = 20
 OTHERS = "others"
 _STYLE = """
 .stage { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
-.map { position: relative; width: min(40rem, 100%); }
+.map { width: min(40rem, 100%); font-size: .9rem; }
 .map canvas { display: block; width: 100%; image-rendering: pixelated; }
+.square { position: relative; }
 #heatmap { aspect-ratio: 1; touch-action: none; cursor: crosshair; }
 #outlines { position: absolute; inset: 0; aspect-ratio: 1; pointer-events: none; }
+#mark { position: absolute; pointer-events: none; box-shadow: 0 0 0 2px #000, 0 0 0 4px #fff; }
 #classes { height: .8rem; margin-top: .3rem; }
-#keys { display: flex; flex-wrap: wrap; gap: .2rem .9rem; margin-top: .4rem; font-size: .9rem; }
+#scale { display: flex; gap: .6rem; align-items: center; margin-top: .5rem; }
+#scale i { flex: 1; height: .7rem; }
+#keys { display: flex; flex-wrap: wrap; gap: .2rem .9rem; margin-top: .4rem; }
 #told { min-width: 16rem; overflow-wrap: anywhere; flex: 1; }
 #told dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; }
 #told dd { margin: 0; font-variant-numeric: tabular-nums; }
@@ -68,6 +72,8 @@ class LossView:
     """Places of the images along the heatmap."""
     directed: NDArray[np.float32]
     """(N, N) what the heatmap shows."""
+    measure: str
+    """What that is, in a word."""
     losses: Mapping[str, NDArray[np.float32]]
     """(N, N) each component."""
     medoids: Sequence[MedoidView]
@@ -114,8 +120,11 @@ def _stage(count: int) -> str:
     hint = "Point at a cell, or focus the map and use the arrow keys."
     told = element("div", element("p", hint, class_="soft"), id="told", aria_live="polite")
     outlines = element("canvas", "", id="outlines", width=OUTLINES_PX, height=OUTLINES_PX)
+    mark = element("div", "", id="mark", hidden=True)
+    square = element("div", canvas + outlines + mark, class_="square")
     strip = element("canvas", "", id="classes", width=count, height=1)
-    drawn = element("div", canvas + outlines + strip + element("div", "", id="keys"), class_="map")
+    scale, keys = element("div", "", id="scale"), element("div", "", id="keys")
+    drawn = element("div", square + strip + scale + keys, class_="map")
     return element("div", drawn + told, class_="stage")
 
 
@@ -137,6 +146,7 @@ def _blocks(view: LossView, shown: NDArray[np.int64]) -> str:
     colours = class_colours(max(count, 1))
     kinds = _kinds(view.classes)
     content: dict[str, Any] = {
+        "measure": view.measure,
         "names": [view.names[place] for place in shown],
         "groups": view.groups[shown].tolist(),
         "colours": [colours[group % len(colours)] for group in range(count)],

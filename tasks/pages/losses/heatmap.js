@@ -21,6 +21,14 @@ const colour = (value) => {
   return ramp[low].map((c, channel) => Math.round(c + (at - low) * (ramp[low + 1][channel] - c)));
 };
 
+const digits = (value) => value.toPrecision(4);
+
+const legend = () => {
+  const bar = document.createElement("i");
+  bar.style.background = `linear-gradient(to right, ${ramp.map((c) => `rgb(${c})`)})`;
+  document.getElementById("scale").append(`${data.measure} 0`, bar, `${digits(brightest)} or more`);
+};
+
 const draw = () => {
   const context = canvas.getContext("2d");
   const pixels = context.createImageData(count, count);
@@ -78,18 +86,21 @@ const line = (list, name, value) => {
   text.textContent = value;
   list.append(term, text);
 };
-const digits = (value) => value.toPrecision(4);
 const kind = (place) => (data.classes[place] === null ? "" : `, ${data.classes[place]}`);
 const group = (place) => (data.groups[place] < 0 ? "in no group" : `group ${data.groups[place]}`);
 
 let row = 0;
 let column = 0;
+const mark = document.getElementById("mark");
 const tell = () => {
+  const share = (cells) => `${(100 * cells) / count}%`;
+  Object.assign(mark.style, { left: share(column), top: share(row), width: share(1), height: share(1) });
+  mark.hidden = false;
   const list = document.createElement("dl");
   const cell = row * count + column;
   line(list, "head of", `${data.names[row]} (${group(row)}${kind(row)})`);
   line(list, "detections of", `${data.names[column]} (${group(column)}${kind(column)})`);
-  line(list, "distance", digits(directed[cell]));
+  line(list, data.measure, digits(directed[cell]));
   line(list, "the other way", digits(directed[column * count + row]));
   data.components.forEach((name, place) => line(list, `${name} loss`, digits(losses[place][cell])));
   told.replaceChildren(list);
@@ -111,5 +122,6 @@ canvas.addEventListener("keydown", (event) => {
   tell();
 });
 draw();
+legend();
 outline();
 classify();

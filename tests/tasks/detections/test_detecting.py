@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from storage.detections.parts import LOSSES, content_of
 from storage.publishing import driving
 from tasks.compute.losses.targets import Targets
 from tasks.dataset import open_contents
-from tasks.detections import detection_making
+from tasks.detections import FeaturesOverflow, detection_making
 from tasks.detections.truths import Classes, targets_in, truth_digest
 from tasks.models.yolo import load_detector
+from tasks.models.yolo.detector import Detector, Raw
 from tasks.models.yolo.letterbox import Frame
 
 
@@ -99,6 +101,30 @@ def test_without_annotations_what_needs_them_is_null_and_says_so(scene: Any) -> 
     assert images[[*LOSSES, "mean_iou", "hit_freq", "dice_score", "flag_cat"]].isna().all(axis=None)
     assert images["mean_conf"].notna().all()
     assert set(images["reason"]) == {"unknown: nothing is known to be in this image"}
+
+
+def test_features_that_float16_cannot_hold_are_told(
+    scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Detector.forward
+
+    def with_feature(value: float) -> None:
+        def changed(detector: Detector, pixels: Any) -> Raw:
+            raw = forward(detector, pixels)
+            features = {layer: kept.clone() for layer, kept in raw.features.items()}
+            features[3][0, 0, 0, 0] = value
+            return replace(raw, features=features)
+
+        monkeypatch.setattr(Detector, "forward", changed)
+
+    with_feature(-65519.0)  # rounds to the least that there is
+    found = scene.detect(scene.recipe(layers=(3, 0)))
+    assert min(found.maps(content, 0).min() for content in found.contents) == -65504
+    told = r"^Layer 3 of .* float16 cannot hold\. Leave it out"
+    for value in (65520.0, np.inf, np.nan):
+        with_feature(value)
+        with pytest.raises(FeaturesOverflow, match=told):
+            scene.detect(scene.recipe(layers=(3,)))
 
 
 def test_layers_are_kept_in_their_order_and_the_last_one_embeds(scene: Any) -> None:

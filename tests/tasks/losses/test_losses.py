@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conf.keys import ArtifactKey
+from conf.losses import LossMatrixRecipe
 from conf.sources.cells import Source
 from storage.detections import Detections
 from storage.detections.both import validate
@@ -77,10 +79,25 @@ def test_a_grown_matrix_computes_only_new_rows_and_columns(
     old = [grown.place(content) for content in six.contents]
     np.testing.assert_array_equal(grown.total()[np.ix_(old, old)], six.total())
     np.testing.assert_array_equal(grown.normalisers()[np.ix_(old, old)], six.normalisers())
-    told = pairs_to_compute(six.contents, grown.contents)
-    assert told == (
-        "2 new images beside 6 known ones: 28 of 64 pairs are computed, the others taken over"
+    recipe, key = recipe_of(grown), world.store.key_of(grown.artifact)
+    assert pairs_to_compute(world.store, recipe, key, grown.contents) == (
+        "2 new images beside 6 known: 28 of 64 pairs are computed, the others taken over"
     )
+
+
+def recipe_of(matrix: LossMatrix) -> LossMatrixRecipe:
+    return LossMatrixRecipe.model_validate(matrix.manifest.recipe)
+
+
+def test_where_no_pair_is_known_it_is_said_why_all_are_computed(
+    world: Any, six: LossMatrix
+) -> None:
+    recipe, new = recipe_of(six), ArtifactKey("loss-matrix", 1, "0" * 16)
+    told = pairs_to_compute(world.store, recipe, new, ["1" * 64, "2" * 64])
+    assert told == "none of the 2 images was compared before: every pair is computed"
+    other = recipe.model_copy(update={"size_px": SIZE_PX + 32})
+    told = pairs_to_compute(world.store, other, new, six.contents)
+    assert told == "another model, size, threshold or backend: every pair is computed"
 
 
 def test_a_matrix_that_was_stopped_within_a_block_goes_on_after_the_last_sealed_one(

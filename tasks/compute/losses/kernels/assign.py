@@ -62,7 +62,7 @@ def choose(
     places: Array,
 ) -> int:
     """Fill the chosen anchors, their targets and places among the candidates; return how many."""
-    count = 0
+    count = np.int64(0)
     for target in range(targets.starts[image + 1] - targets.starts[image]):
         first, last = scratch.spans[target], scratch.spans[target + 1]
         largest(

@@ -8,6 +8,8 @@ most are, never replace another: only the first k anchors and the candidates nee
 
 from typing import no_type_check
 
+import numpy as np
+
 from tasks.compute.losses.kernels.arrays import Array
 from tasks.compute.losses.kernels.compiling import kernel
 
@@ -55,4 +57,4 @@ def heap_largest(
         sift(values, places, parent, k, values[parent], places[parent])
     for place in range(begin, last):
         if metric[place] > values[0]:
-            sift(values, places, 0, k, metric[place], place)
+            sift(values, places, np.int64(0), k, metric[place], place)

@@ -97,7 +97,7 @@ def fit_candidates(
     head: HeadArrays, targets: TargetArrays, rules: Rules, image: int, scratch: Scratch
 ) -> None:
     """Fill the scratch memory with every target's candidates, their overlap and alignment."""
-    place = 0
+    place = np.int64(0)
     start = targets.starts[image]
     for target in range(start, targets.starts[image + 1]):
         first = place

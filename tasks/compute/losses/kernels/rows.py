@@ -120,7 +120,7 @@ def segment(
     chosen = np.empty(count, np.int64)
     total = 0.0
     for target in range(first, last):
-        own = 0
+        own = np.int64(0)
         for entry in range(count):
             if owners[entry] == target - first:
                 chosen[own] = anchors[entry]

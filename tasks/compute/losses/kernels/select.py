@@ -9,6 +9,8 @@ Musser 1997, Introspective sorting and selection algorithms.
 
 from typing import no_type_check
 
+import numpy as np
+
 from tasks.compute.losses.kernels.arrays import Array
 from tasks.compute.losses.kernels.compiling import kernel
 from tasks.compute.losses.kernels.heap import sift
@@ -79,14 +81,14 @@ def heap_select(values: Array, places: Array, first: int, k: int, last: int) -> 
         if held[entry] > held[0]:
             value, place = held[entry], named[entry]
             held[entry], named[entry] = held[0], named[0]
-            sift(held, named, 0, k, value, place)
+            sift(held, named, np.int64(0), k, value, place)
 
 
 @no_type_check
 @kernel()
 def move_largest(values: Array, places: Array, count: int, k: int) -> None:
     """Move the k largest of the first `count` entries to the front, in no order."""
-    first, last, depth = 0, count, 0
+    first, last, depth = np.int64(0), count, 0
     length = count
     while length > 1:
         length //= 2

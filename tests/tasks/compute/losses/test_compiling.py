@@ -10,7 +10,7 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 import tasks.compute
-from tasks.compute.losses.kernels.compiling import _FolderCache, _sources
+from tasks.compute.losses.kernels.compiling import _HERE, _FolderCache, _sources
 
 HEAD = "from tasks.compute.losses.kernels.compiling import kernel\n\n"
 INNER = HEAD + "@kernel()\ndef inner(x):\n    return x + {added}\n"
@@ -46,7 +46,7 @@ def test_a_change_of_a_file_that_is_called_is_not_missed(
     assert answer(folder.name) == (12.0, 0)
 
 
-def test_whatever_calls_a_compiled_function_of_another_file_follows_its_folder() -> None:
+def test_whatever_calls_a_compiled_function_of_another_file_follows_that_folder() -> None:
     """Functions that call only those of their own file need no more than numba looks at itself."""
     called = 0
     for dispatcher in compiled_functions():
@@ -60,7 +60,7 @@ def test_whatever_calls_a_compiled_function_of_another_file_follows_its_folder()
         called += len(others)
         if others:
             assert isinstance(dispatcher._cache, _FolderCache), function
-            assert {other.parent for other in others} == {own.parent}, function
+            assert {other.parent for other in others} <= {own.parent, _HERE}, function
     assert called > 0
 
 

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from tasks.models.load import resolve
-from tasks.models.yolo import load_detector
+from tasks.models.yolo import new_detector
 from tasks.models.yolo.detector import Detector
 from tasks.models.yolo.heads import Raw
 
 SIZE_PX = 128
 NAMES = ("yolov8n", "yolov8n-seg", "yolo11n", "yolo11n-seg", "yolo26n", "yolo26n-seg")
-# A detector is loaded once a process, and other tests scatter theirs: a folder that nobody else
-# names, and that need not exist, keeps these apart.
-_RUNTIME = Runtime(device="cpu", models=Path("models-of-the-yolo-tests"), progress=False)
+_RUNTIME = Runtime(device="cpu", progress=False)
 
 
 def random_spec(name: str, seed: int = 0) -> ModelSpec:
@@ -38,7 +36,7 @@ def _loaded(name: str) -> Detector:
     import torch
 
     torch.set_num_threads(1)
-    detector = load_detector(random_spec(name), _RUNTIME, SIZE_PX)
+    detector = new_detector(random_spec(name), _RUNTIME, SIZE_PX)
     drawn = torch.Generator().manual_seed(0)
     module = detector.net.model[-1]
     hooks = []

@@ -12,9 +12,10 @@ import yaml
 from conf.errors import FeaturemillError, RecipeError
 from conf.models import ModelSpec
 from conf.runtime import Runtime
+from tasks.models.devices import module_fingerprint
 from tasks.models.identity import WeightsDiffer, WeightsMissing, WeightsUnreadable
 from tasks.models.load import families, load_encoder, resolve
-from tasks.models.yolo import load_detector
+from tasks.models.yolo import load_detector, new_detector
 from tasks.models.yolo.files import canonical_layers, identify
 from tasks.models.yolo.loading import build_net
 
@@ -83,7 +84,17 @@ def test_a_seed_gives_the_same_weights_again(runtime: Runtime, models: Path) -> 
 
 def test_a_detector_is_loaded_once_a_process(runtime: Runtime, models: Path) -> None:
     named = resolve(spec(weights="random:3"), runtime)
-    assert load_detector(named, runtime, 64) is load_detector(named, runtime, 64)
+    once = load_detector(named, runtime, 64)
+    assert load_detector(named, runtime, 64) is once
+
+
+def test_a_new_detector_is_nobody_elses(runtime: Runtime, models: Path) -> None:
+    named = resolve(spec(weights="random:3"), runtime)
+    shared, own = load_detector(named, runtime, 64), new_detector(named, runtime, 64)
+    assert own.fingerprint == shared.fingerprint
+    own.net.model[-1].proto.cv1.conv.weight += 1
+    assert module_fingerprint(own.net) != module_fingerprint(shared.net) == shared.fingerprint
+    assert new_detector(named, runtime, 64).fingerprint == shared.fingerprint
 
 
 def test_safetensors_beside_an_architecture_are_a_model(runtime: Runtime, models: Path) -> None:

@@ -33,6 +33,7 @@ def view(count: int = 4) -> LossView:
         classes=[None, "platelet", HOSTILE, "platelet"][:count] + [None] * (count - 4),
         order=np.arange(count)[::-1],
         directed=box + cls,
+        measure="regret",
         losses={"box": box, "cls": cls},
         medoids=[medoid],
         tables=[("Hubs", ("image", "neighbour of"), [[HOSTILE, 3]])],
@@ -92,6 +93,21 @@ def test_a_cell_under_the_pointer_tells_both_images_and_every_loss(browser: Any)
     wanted = [shown.directed[3, 1], shown.directed[1, 3]]
     wanted += [losses[3, 1] for losses in shown.losses.values()]
     assert values == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.browser
+def test_the_cell_that_is_read_is_marked_and_the_scale_says_what_light_is(browser: Any) -> None:
+    point(browser, 3, 1)
+    found, scale, terms = browser.execute_script(
+        "const m = document.getElementById('mark').getBoundingClientRect();"
+        "const c = document.getElementById('heatmap').getBoundingClientRect();"
+        "return [[(m.top - c.top) / m.height, (m.left - c.left) / m.width],"
+        "document.getElementById('scale').textContent,"
+        "[...document.querySelectorAll('#told dt')].map(d => d.textContent)]"
+    )
+    assert found == pytest.approx([3, 1], abs=0.05)
+    assert scale == f"regret 0{view().directed.max():.4g} or more"
+    assert terms[2] == "regret"
 
 
 @pytest.mark.browser
