@@ -154,12 +154,14 @@ try:
     main(sys.argv[1:])
 except SystemExit:
     pass
-heavy = {"prefect", "torch", "timm", "transformers", "sklearn", "skimage"}
+heavy = {"prefect", "torch", "timm", "transformers", "scipy", "sklearn", "skimage"}
 print("heavy:", *sorted(heavy & set(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["presets"], ["ls"], ["show", "small/labels"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["presets"], ["ls"], ["show", "small/labels"], ["photos"]]
+)
 def test_to_look_costs_no_heavy_library(own_store: Path, words: list[str]) -> None:
     told = subprocess.check_output([sys.executable, "-c", IMPORTS, *words], text=True)
     assert told.splitlines()[-1] == "heavy:"
