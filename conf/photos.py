@@ -49,6 +49,8 @@ class BatchPhoto(BaseModel):
     exif: dict[str, Any] | None = None
     format: str | None = None
     processing_metadata: dict[str, Any] | None = None
+    duplicates: list[str] | None = None
+    """The uris of other files with the same content."""
 
 
 class Batch(BaseModel):
@@ -59,6 +61,8 @@ class Batch(BaseModel):
     batch_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     """Names files: letters, digits, dots, dashes and underscores."""
     artifacts: list[BatchPhoto]
+    failed: list[dict[str, Any]] = []
+    """Photos that failed so far, with the stage and the reason."""
 
 
 class Preset(Frozen):

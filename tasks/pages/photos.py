@@ -166,10 +166,16 @@ def _facts(photo: Photo, show_private: bool) -> str:
     names = ("camera", "lens", "focal_length", "aperture", "shutter_speed", "iso", "datetime")
     told = [short(exif[n]) for n in names if exif.get(n) not in (None, "", "Unknown")]
     if show_private:
-        gps = exif.get("gps") or {}
-        told += [short(f"{name} {value}") for name, value in gps.items()]
+        told += _where(exif.get("gps"))
         told += [short(photo["owner"])] if photo.get("owner") else []
     return " · ".join(told)
+
+
+def _where(gps: Any) -> list[str]:
+    """Return where a photo was taken; what other pipelines write there may be anything."""
+    if isinstance(gps, Mapping):
+        return [short(f"{name} {value}") for name, value in gps.items()]
+    return [short(gps)] if gps else []
 
 
 def _missing(missing: Mapping[str, str]) -> str:

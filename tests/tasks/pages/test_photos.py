@@ -64,6 +64,12 @@ def test_a_page_tells_neither_place_nor_owner_unless_it_is_asked_to() -> None:
     assert "A. Person" in page(show_private=True)
 
 
+def test_a_place_that_another_pipeline_wrote_as_text_is_told_as_it_is() -> None:
+    content = batch()
+    content["artifacts"][0]["exif"]["gps"] = "51 N <b>"
+    assert "51 N &lt;b&gt;" in photo_page(content, {}, {}, show_private=True)
+
+
 def test_nothing_from_data_is_html() -> None:
     assert page().count("<script>") == 1
     assert "<img src=x" not in page()
