@@ -40,6 +40,7 @@ from tasks.photos.batches import (
     preprocessed,
     ranked,
     standards,
+    table_rows,
     with_features,
 )
 from tasks.photos.events import FEATURED, PREPROCESSED, announce
@@ -205,7 +206,7 @@ def _hand_out(
     sweep_exports(path.parent)
     write_batch(path, done)
     told = plain(done)
-    write_table(path.with_suffix(".parquet"), told["artifacts"])
+    write_table(path.with_suffix(".parquet"), table_rows(told))
     page = photo_page(told, contents, thumbnails, show_private=preset.show_private)
     write_if_other(path.with_suffix(".html"), page.encode("utf-8", "replace"))
     keys = {name: artifact.key for name, artifact in scored.made.items()}

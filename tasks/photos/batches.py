@@ -177,6 +177,22 @@ def with_features(
     return rest | {"artifacts": photos} | ({"failed": failed} if failed else {})
 
 
+def table_rows(batch: Tree) -> list[Tree]:
+    """Return a row for each photo of `batch`, also for those that failed: their rows have `failed`,
+    the stage and the reason."""
+    failed = {failure.get("original_uri"): failure for failure in batch.get("failed", ())}
+    rows = [photo | _failure(failed.pop(photo["original_uri"], {})) for photo in batch["artifacts"]]
+    rest = [
+        {"photo_id": failure.get("photo_id"), "original_uri": uri} | _failure(failure)
+        for uri, failure in failed.items()
+    ]
+    return rows + rest
+
+
+def _failure(told: Mapping[str, Any]) -> Tree:
+    return {"failed": {name: told.get(name) for name in ("stage", "reason")}} if told else {}
+
+
 def standards(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:
     """Return, by photo_id, the content of each standard image, and why there is none."""
     contents, faults = {}, {}

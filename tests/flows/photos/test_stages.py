@@ -82,7 +82,8 @@ def test_a_batch_has_every_field_of_the_pipeline(
     assert failed["original_uri"].endswith("broken.jpg")
     assert failed["stage"] == "ingest"
     table = pd.read_parquet(next(out.glob("*.parquet"))).set_index("photo_id")
-    assert len(table) == 4
+    assert len(table) == 5
+    assert table["failed.reason"][failed["photo_id"]] == failed["reason"]
     assert table["features.tech.sharpness"][turned["photo_id"]] == tech["sharpness"]
     assert [*table["processing_metadata.original_size"][turned["photo_id"]]] == [100, 200]
     assert [e["event"] for e in events] == ["preprocess.completed", "features.completed"]
