@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 from PIL import Image
-from prefect.events import Resource
+from prefect.events import Resource, ResourceSpecification
 
 from conf.dataset import SourceSpec
 from conf.photos import Preset
@@ -35,8 +35,9 @@ Presets = Callable[..., Preset]
 
 def starts_features(event: dict[str, Any]) -> bool:
     """Whether the deployment's trigger expects this event."""
-    trigger, resource = features_trigger(), Resource.model_validate(event["resource"])
-    fits: bool = trigger.match.matches(resource)
+    trigger = features_trigger()
+    match = ResourceSpecification.model_validate(trigger.match)
+    fits = match.matches(Resource.model_validate(event["resource"]))
     return fits and event["event"] in trigger.expect
 
 
