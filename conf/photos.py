@@ -53,6 +53,18 @@ class BatchPhoto(BaseModel):
     """The uris of other files with the same content."""
 
 
+class FailedPhoto(BaseModel):
+    """A photo that a stage could not do its work on. Other fields are kept, too."""
+
+    model_config = ConfigDict(extra="allow")
+
+    photo_id: str | None = None
+    """None where its bytes could not be had."""
+    original_uri: str | None = None
+    stage: str | None = None
+    reason: str | None = None
+
+
 class Batch(BaseModel):
     """A batch of photos, as one stage hands it to the next."""
 
@@ -61,8 +73,7 @@ class Batch(BaseModel):
     batch_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     """Names files: letters, digits, dots, dashes and underscores."""
     artifacts: list[BatchPhoto]
-    failed: list[dict[str, Any]] = []
-    """Photos that failed so far, with the stage and the reason."""
+    failed: list[FailedPhoto] = []
 
 
 class Preset(Frozen):

@@ -237,7 +237,10 @@ def moved(batch: Tree, base: Path, folder: Path) -> Tree:
         twins = [uri(twin) for twin in photo.get("duplicates") or ()]
         return photo | uris | ({"duplicates": twins} if twins else {})
 
-    failed = [one(failure) for failure in batch.get("failed", ())]
+    failed = [
+        failure | {name: uri(failure[name]) for name in URIS[:1] if failure.get(name)}
+        for failure in batch.get("failed", ())
+    ]
     return _each(batch, one) | ({"failed": failed} if failed else {})
 
 
