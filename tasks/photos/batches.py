@@ -232,15 +232,14 @@ def moved(batch: Tree, base: Path, folder: Path) -> Tree:
         except Unreadable:
             return told
 
-    def one(photo: Tree) -> Tree:
-        uris = {name: uri(photo[name]) for name in URIS if photo.get(name)}
-        twins = [uri(twin) for twin in photo.get("duplicates") or ()]
-        return photo | uris | ({"duplicates": twins} if twins else {})
+    def uris(told: Tree, *names: str) -> Tree:
+        return {name: uri(told[name]) for name in names if told.get(name)}
 
-    failed = [
-        failure | {name: uri(failure[name]) for name in URIS[:1] if failure.get(name)}
-        for failure in batch.get("failed", ())
-    ]
+    def one(photo: Tree) -> Tree:
+        twins = [uri(twin) for twin in photo.get("duplicates") or ()]
+        return photo | uris(photo, *URIS) | ({"duplicates": twins} if twins else {})
+
+    failed = [failure | uris(failure, "original_uri") for failure in batch.get("failed", ())]
     return _each(batch, one) | ({"failed": failed} if failed else {})
 
 
