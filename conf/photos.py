@@ -49,6 +49,20 @@ class BatchPhoto(BaseModel):
     exif: dict[str, Any] | None = None
     format: str | None = None
     processing_metadata: dict[str, Any] | None = None
+    duplicates: list[str] | None = None
+    """The uris of other files with the same content."""
+
+
+class FailedPhoto(BaseModel):
+    """A photo that a stage could not do its work on. Other fields are kept, too."""
+
+    model_config = ConfigDict(extra="allow")
+
+    photo_id: str | None = None
+    """None where its bytes could not be had."""
+    original_uri: str | None = None
+    stage: str | None = None
+    reason: str | None = None
 
 
 class Batch(BaseModel):
@@ -59,6 +73,7 @@ class Batch(BaseModel):
     batch_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     """Names files: letters, digits, dots, dashes and underscores."""
     artifacts: list[BatchPhoto]
+    failed: list[FailedPhoto] = []
 
 
 class Preset(Frozen):

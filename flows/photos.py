@@ -19,7 +19,6 @@ from flows.run import PLANNER, Run, Table
 from storage.drafts import Making
 from storage.photos.batches import (
     check_batch,
-    dump,
     holds,
     plain,
     read_batch,
@@ -41,6 +40,7 @@ from tasks.photos.batches import (
     preprocessed,
     ranked,
     standards,
+    table_rows,
     with_features,
 )
 from tasks.photos.events import FEATURED, PREPROCESSED, announce
@@ -75,9 +75,14 @@ def make_photos(run: Run, preset: Preset, prefix: str = "") -> Path:
         return _place(folder, batch, ".ingest.json")
     batch = preprocessed(batch, standard, run.runtime)
     keys = {"dataset": originals.dataset.key, "standard": standard.key}
-    run.act(lambda: _hand_on(run, folder, batch, standard, JPEGS, SUFFIX, keys))
-    path = _place(folder, batch, SUFFIX)
-    if preset.stage == "preprocess":
+    goes_on, path = preset.stage == "all", _place(folder, batch, SUFFIX)
+
+    def hand_on() -> None:
+        _hand_on(run, folder, batch, standard, JPEGS, SUFFIX)
+        announce(PREPROCESSED, batch["batch_id"], keys, str(path), run.runtime, goes_on=goes_on)
+
+    run.act(hand_on)
+    if not goes_on:
         return path
     with _as_source(run, path, batch, standard) as source:
         return _features_of_batch(run, preset, source, prefix, originals, folder)
@@ -118,13 +123,9 @@ def _hand_on(
     standard: Artifact,
     jpegs: Sequence[str],
     suffix: str,
-    keys: Mapping[str, str] | None = None,
 ) -> None:
     export_images(standard, folder, run.runtime, jpegs)
-    path = _place(folder, batch, suffix)
-    write_batch(path, batch)
-    if keys:
-        announce(PREPROCESSED, batch["batch_id"], keys, str(path), run.runtime)
+    write_batch(_place(folder, batch, suffix), batch)
 
 
 @contextmanager
@@ -205,7 +206,7 @@ def _hand_out(
     sweep_exports(path.parent)
     write_batch(path, done)
     told = plain(done)
-    write_table(path.with_suffix(".parquet"), told["artifacts"])
+    write_table(path.with_suffix(".parquet"), table_rows(told))
     page = photo_page(told, contents, thumbnails, show_private=preset.show_private)
     write_if_other(path.with_suffix(".html"), page.encode("utf-8", "replace"))
     keys = {name: artifact.key for name, artifact in scored.made.items()}
@@ -221,18 +222,19 @@ def process(
     """Return `batch` with `features` of every photo; all else is kept as it is.
 
     Its uris are relative to `base`, by default the working directory. The models are those of
-    `preset`, by default of the shipped preset "photos".
+    `preset`, by default of the shipped preset "photos". The batch is exported, too, with its table
+    and its page: where `preset.out` says, or to `exports` in the store.
     """
     check_batch(batch)
     base = (base or Path.cwd()).absolute()
     preset = preset or Preset.model_validate(load_preset("photos").settings)
-    with tempfile.TemporaryDirectory(prefix="featuremill-") as folder:
-        path = Path(folder) / "batch.json"
-        path.write_text(dump(batch), encoding="utf-8")
+    folder = preset.out or (runtime or Runtime()).store / "exports"
+    with tempfile.TemporaryDirectory(prefix="featuremill-") as given:
+        path = Path(given) / "batch.json"
+        write_batch(path, batch)
         source = BatchSource(path=path, base=base)
-        made = photos(preset.model_copy(update={"source": source, "out": Path(folder)}), runtime)
-        features = plain(read_batch(Path(folder) / f"{batch['batch_id']}.json"))
-    assert made.made, "a run makes something"
+        photos(preset.model_copy(update={"source": source, "out": folder}), runtime)
+    features = plain(read_batch(_place(folder, batch, ".json")))
     pairs = zip(batch["artifacts"], features["artifacts"], strict=True)
     failed = {"failed": features["failed"]} if "failed" in features else {}
     return batch | {"artifacts": [a | {"features": b["features"]} for a, b in pairs]} | failed
@@ -249,22 +251,23 @@ def features_of_batch(path: str, preset: str = "photos", store: str | None = Non
     photos.fn(settings.model_copy(update={"source": BatchSource(path=Path(path))}), runtime)
 
 
-def features_trigger(preset: str = "photos") -> DeploymentEventTrigger:
-    """Return the trigger that starts `features_of_batch` when a batch was preprocessed."""
+def features_trigger() -> DeploymentEventTrigger:
+    """Return the trigger that starts `features_of_batch` when a batch was preprocessed, unless the
+    run that did it goes on to the features itself."""
     return DeploymentEventTrigger(
         name="features-after-preprocess",
         expect={PREPROCESSED},
-        parameters={
-            "path": "{{ event.payload.path }}",
-            "store": "{{ event.payload.store }}",
-            "preset": preset,
-        },
+        match={"prefect.resource.id": "!featuremill.run.*"},
+        parameters={"path": "{{ event.payload.path }}", "store": "{{ event.payload.store }}"},
     )
 
 
 def serve_features(preset: str = "photos") -> None:
-    """Wait for `preprocess.completed` events, and make the features of their batches."""
-    features_of_batch.serve(name="after-preprocess", triggers=[features_trigger(preset)])
+    """Wait for `preprocess.completed` events, and make the features of their batches by the models
+    of `preset`."""
+    features_of_batch.serve(
+        name="after-preprocess", triggers=[features_trigger()], parameters={"preset": preset}
+    )
 
 
 def demo_step(run: Run) -> None:
@@ -277,6 +280,7 @@ FLOW = photos
 DEPLOYED = {
     "features_of_batch": {
         "name": "after-preprocess",
+        "parameters": {"preset": "photos"},
         "triggers": [features_trigger().model_dump(mode="json", exclude_unset=True)],
         "concurrency_limit": {"limit": 2, "collision_strategy": "ENQUEUE"},
     }

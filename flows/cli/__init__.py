@@ -28,12 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _stay_offline()
     words = list(sys.argv[1:] if arguments is None else arguments)
     verbs = [found.name for found in pkgutil.iter_modules(__path__)]
-    if words and not words[0].startswith("-") and words[0] not in verbs:
+    if words and words[0] not in (*verbs, "-h", "--help"):
         return _refuse(
             f"featuremill has no verb {words[0]!r}. {did_you_mean(words[0], verbs)}", WRONG
         )
-    chosen = [words[0]] if words and words[0] in verbs else verbs
-    given = _parser(chosen).parse_args(words)
+    given = _given(words, verbs)
     try:
         code = int(given.run(given))
         sys.stdout.flush()  # a pipe that nobody reads breaks here, not when Python ends
@@ -45,19 +44,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser(verbs: Sequence[str]) -> argparse.ArgumentParser:
+def _given(words: Sequence[str], verbs: Sequence[str]) -> argparse.Namespace:
+    if words and words[0] in verbs:  # no other verb is imported
+        return read_words(words[0], words[1:])
     parser = argparse.ArgumentParser(
         prog="featuremill", description="Turn images and text into features that people can trust."
     )
     choices = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for name in verbs:
-        module = importlib.import_module(f"flows.cli.{name}")
-        verb = choices.add_parser(name, help=module.HELP, description=module.HELP)
-        verb.add_argument("--json", action="store_true", help="print one JSON value for machines")
-        verb.add_argument("--store", help="the store's directory (default: FEATUREMILL_STORE)")
-        verb.add_argument("--models", help="where weights lie (default: FEATUREMILL_MODELS)")
-        module.add_arguments(verb)
-        verb.set_defaults(run=module.run)
+        choices.add_parser(name, help=importlib.import_module(f"flows.cli.{name}").HELP)
+    return parser.parse_args(words[:1])  # tells the verbs, and ends
+
+
+def read_words(verb: str, words: Sequence[str]) -> argparse.Namespace:
+    """Return what `words`, which follow a verb, say, in whatever order words and flags stand.
+
+    `parse_args` wants optional words in a row; but it alone knows that behind "--" is no flag.
+    """
+    parser = verb_parser(verb)
+    return parser.parse_args(words) if "--" in words else parser.parse_intermixed_args(words)
+
+
+def verb_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of what follows a verb."""
+    module = importlib.import_module(f"flows.cli.{name}")
+    parser = argparse.ArgumentParser(prog=f"featuremill {name}", description=module.HELP)
+    parser.add_argument("--json", action="store_true", help="print one JSON value for machines")
+    parser.add_argument("--store", help="the store's directory (default: FEATUREMILL_STORE)")
+    parser.add_argument("--models", help="where weights lie (default: FEATUREMILL_MODELS)")
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
     return parser
 
 

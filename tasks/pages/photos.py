@@ -23,11 +23,12 @@ td { overflow-wrap: anywhere; }
 .bar { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center; position: sticky; top: 0;
   background: Canvas; padding: .6rem 0; border-bottom: 1px solid var(--line); z-index: 1; }
 #photos { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: .8rem;
-  padding-top: .8rem; }
+  padding-top: .8rem; align-items: start; }
 article { border: 1px solid var(--line); border-radius: 8px; padding: .6rem; min-width: 0; }
 article[hidden] { display: none; }
-.twins { display: flex; flex-wrap: wrap; gap: .4rem; }
-figure { margin: 0; min-width: 0; flex: 1 1 90px; }
+@media (min-width: 560px) { article[data-twins] { grid-column: span 2; } }
+.twins { display: grid; grid-template-columns: repeat(auto-fit, minmax(100px, 1fr)); gap: .4rem; }
+figure { margin: 0; min-width: 0; }
 figcaption { font-size: .8rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 img { max-width: 100%; height: 150px; object-fit: contain; display: block; background: var(--soft);
   width: 100%; }
@@ -40,6 +41,7 @@ meter { width: 100%; height: .8rem; }
 .labels { display: flex; flex-wrap: wrap; gap: .25rem; }
 .labels span { background: var(--soft); border-radius: 6px; padding: 0 .35rem; font-size: .8rem; }
 .why { font-size: .75rem; overflow-wrap: anywhere; }
+.facts { max-height: 6em; overflow: auto; }
 """
 
 _SCRIPT = """
@@ -95,11 +97,14 @@ def photo_page(
         _card(at, photo, thumbnails.get(contents.get(photo["photo_id"], "")), show_private)
         for at, photo in enumerate(photos)
     ]
+    failed = batch.get("failed", ())
+    count = f'<span id="shown">{len(photos)}</span> of {len(photos)} photos shown'
+    more = f', <a href="#failed">{len(failed)} failed</a>' if failed else ""
     head = element("h1", f"Photos of {short(batch['batch_id'])}") + element(
-        "p", f'<span id="shown">{len(photos)}</span> of {len(photos)} photos shown', class_="soft"
+        "p", count + more, class_="soft"
     )
     body = head + _controls(photos) + f'<main id="photos">{"".join(cards)}</main>'
-    body += _failures(batch.get("failed", ()))
+    body += _failures(failed)
     return page(f"Photos of {batch['batch_id']}", body, style=_STYLE, script=_SCRIPT)
 
 
@@ -130,7 +135,7 @@ def _card(at: int, photo: Photo, jpeg: bytes | None, show_private: bool) -> str:
     return element(
         "article",
         element("div", twins, class_="twins") + more + element("div", labels, class_="labels")
-        + _bars(tech) + element("div", _facts(photo, show_private), class_="why")
+        + _bars(tech) + element("div", _facts(photo, show_private), class_="why facts")
         + _missing(features.get("missing") or {}),
         data_order=at,
         data_sharp=(raw.get("sharpness") or {}).get("log10_tile_p95"),
@@ -164,18 +169,28 @@ def _bars(tech: Mapping[str, float | None]) -> str:
 def _facts(photo: Photo, show_private: bool) -> str:
     exif = photo.get("exif") or {}
     names = ("camera", "lens", "focal_length", "aperture", "shutter_speed", "iso", "datetime")
-    told = [short(exif[n]) for n in names if exif.get(n) not in (None, "", "Unknown")]
+    known = {n: exif[n] for n in names if exif.get(n) not in (None, "", "Unknown")}
+    told = [short(f"ISO {value}" if n == "iso" else value) for n, value in known.items()]
     if show_private:
-        gps = exif.get("gps") or {}
-        told += [short(f"{name} {value}") for name, value in gps.items()]
+        told += _where(exif.get("gps"))
         told += [short(photo["owner"])] if photo.get("owner") else []
     return " · ".join(told)
 
 
+def _where(gps: Any) -> list[str]:
+    """Return where a photo was taken; what other pipelines write there may be anything."""
+    if isinstance(gps, Mapping):
+        return [short(f"{name} {value}") for name, value in gps.items()]
+    return [short(gps)] if gps else []
+
+
 def _missing(missing: Mapping[str, str]) -> str:
+    names: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        names.setdefault(reason, []).append(name)
     return "".join(
-        element("p", f"{short(name)}: {short(reason)}", class_="why")
-        for name, reason in missing.items()
+        element("p", f"{short(', '.join(of))}: {short(reason)}", class_="why")
+        for reason, of in names.items()
     )
 
 
@@ -185,7 +200,8 @@ def _failures(failed: Sequence[Photo]) -> str:
     rows = [
         [cut(f.get(name) or "") for name in ("original_uri", "stage", "reason")] for f in failed
     ]
-    return element("h2", f"{len(failed)} photos failed") + table(("photo", "stage", "why"), rows)
+    title = "1 photo failed" if len(failed) == 1 else f"{len(failed)} photos failed"
+    return element("h2", title, id="failed") + table(("photo", "stage", "why"), rows)
 
 
 def _middle(exposure: Mapping[str, Mapping[str, float]]) -> float | None:
@@ -211,5 +227,11 @@ def photo_table(photos: Sequence[Photo]) -> tuple[tuple[str, ...], list[tuple[st
         missing = (features.get("missing") or {}).get("photo")
         label = f"{best[0]['label']} {best[0]['confidence']:.0%}" if best else missing or ""
         scores = ["" if tech.get(n) is None else f"{tech[n]:.2f}" for n in SCORES]
-        rows.append((photo["original_uri"].rpartition("/")[2], str(label), *scores))
+        name = photo["original_uri"].rpartition("/")[2]
+        rows.append((_shortened(name), _shortened(str(label)), *scores))
     return ("photo", "best label", *SCORES), rows
+
+
+def _shortened(word: str) -> str:
+    """Return at most 48 characters, so that one long name does not widen every line."""
+    return word if len(word) <= 48 else f"{word[:30]}...{word[-15:]}"

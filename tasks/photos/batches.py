@@ -20,6 +20,7 @@ from tasks.photos.features import Scores, features_of
 Tree = dict[str, Any]
 JPEGS = ("ranking", "standard")
 """The upright original, and the same at its standard size."""
+URIS = ("original_uri", "ranking_uri", "std_uri")
 EXIF = (
     "camera", "lens", "iso", "aperture", "shutter_speed", "focal_length", "datetime",
 )  # fmt: skip
@@ -158,7 +159,7 @@ def with_features(
     `contents` is the sha256 of each photo's standard image, `faults` why a photo has none, both by
     photo_id. What fails here is listed under `failed`, too.
     """
-    photos, failed = [], [f for f in batch.get("failed", []) if f.get("stage") != "features"]
+    photos, failed = [], [f for f in batch.get("failed", ()) if f.get("stage") != "features"]
     for photo in batch["artifacts"]:
         photo_id = photo["photo_id"]
         features = features_of(photo_id, contents.get(photo_id), scores, faults.get(photo_id))
@@ -172,8 +173,24 @@ def with_features(
                     "reason": reason,
                 }
             )
-    rest = {name: value for name, value in batch.items() if name not in ("artifacts", "failed")}
+    rest = {name: value for name, value in batch.items() if name != "failed"}
     return rest | {"artifacts": photos} | ({"failed": failed} if failed else {})
+
+
+def table_rows(batch: Tree) -> list[Tree]:
+    """Return a row for each photo of `batch`, also for those that failed: their rows have `failed`,
+    the stage and the reason."""
+    failed = {failure.get("original_uri"): failure for failure in batch.get("failed", ())}
+    rows = [photo | _failure(failed.pop(photo["original_uri"], {})) for photo in batch["artifacts"]]
+    rest = [
+        {"photo_id": failure.get("photo_id"), "original_uri": uri} | _failure(failure)
+        for uri, failure in failed.items()
+    ]
+    return rows + rest
+
+
+def _failure(told: Mapping[str, Any]) -> Tree:
+    return {"failed": {name: told.get(name) for name in ("stage", "reason")}} if told else {}
 
 
 def standards(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:
@@ -203,18 +220,27 @@ def changed(originals: Ledger) -> dict[str, str]:
 
 
 def moved(batch: Tree, base: Path, folder: Path) -> Tree:
-    """Return `batch`, whose uris are relative to `base`, with uris relative to `folder`."""
+    """Return `batch`, whose uris are relative to `base`, with uris relative to `folder`; those that
+    cannot be paths as they are."""
     if base.resolve() == folder.resolve():
         return batch
     places = BatchPlaces(base, (Path("/"),))
-    return batch | {"artifacts": [_moved(photo, places, folder) for photo in batch["artifacts"]]}
 
+    def uri(told: str) -> str:
+        try:
+            return relative_uri(places.path(told), folder)
+        except Unreadable:
+            return told
 
-def _moved(photo: Tree, places: BatchPlaces, folder: Path) -> Tree:
-    uris = {
-        name: photo[name] for name in ("original_uri", "ranking_uri", "std_uri") if photo.get(name)
-    }
-    return photo | {name: relative_uri(places.path(uri), folder) for name, uri in uris.items()}
+    def uris(told: Tree, *names: str) -> Tree:
+        return {name: uri(told[name]) for name in names if told.get(name)}
+
+    def one(photo: Tree) -> Tree:
+        twins = [uri(twin) for twin in photo.get("duplicates") or ()]
+        return photo | uris(photo, *URIS) | ({"duplicates": twins} if twins else {})
+
+    failed = [failure | uris(failure, "original_uri") for failure in batch.get("failed", ())]
+    return _each(batch, one) | ({"failed": failed} if failed else {})
 
 
 def labels_by_content(store: ArtifactStore, labels: Artifact) -> dict[str, list[Tree]]:

@@ -10,17 +10,24 @@ from conf.runtime import Runtime
 PREPROCESSED, FEATURED = "preprocess.completed", "features.completed"
 
 
-def event_id(event: str, batch_id: str, payload: Mapping[str, Any]) -> UUID:
-    """Return the id of an event: one that was taken already is not taken again."""
-    return uuid5(NAMESPACE_URL, canonical_json([event, batch_id, dict(payload)]))
-
-
 def announce(
-    event: str, batch_id: str, artifacts: Mapping[str, str], path: str, runtime: Runtime
+    event: str,
+    batch_id: str,
+    artifacts: Mapping[str, str],
+    path: str,
+    runtime: Runtime,
+    *,
+    goes_on: bool = False,
 ) -> None:
-    """Send `event` of a batch: its id, the keys of its artifacts, its JSON file, the store."""
+    """Send `event` of a batch: its id, the keys of its artifacts, its JSON file, the store.
+
+    Its resource is `featuremill.run.<batch_id>` where the run itself `goes_on` to the next stage,
+    so that no other need; else `featuremill.batch.<batch_id>`. Events that tell the same have one
+    id: a server that has one takes no other.
+    """
     from prefect.events import emit_event
 
+    resource = f"featuremill.{'run' if goes_on else 'batch'}.{batch_id}"
     payload = {
         "batch_id": batch_id,
         "artifacts": dict(artifacts),
@@ -29,10 +36,12 @@ def announce(
     }
     emit_event(
         event,
-        resource={
-            "prefect.resource.id": f"featuremill.batch.{batch_id}",
-            "prefect.resource.name": batch_id,
-        },
+        resource={"prefect.resource.id": resource, "prefect.resource.name": batch_id},
         payload=payload,
-        id=event_id(event, batch_id, payload),
+        id=event_id(event, resource, payload),
     )
+
+
+def event_id(event: str, resource: str, payload: Mapping[str, Any]) -> UUID:
+    """Return the id of what is told."""
+    return uuid5(NAMESPACE_URL, canonical_json([event, resource, dict(payload)]))

@@ -48,7 +48,7 @@ from tasks.quality.weights import load_brisque
 Row = dict[str, Any]
 FLAT = "flat: the image has no contrast to measure"
 NOT_FINITE = "not finite: the model gave NaN or infinity"
-CLIPPED_ALL = "clipped: no place of the photo is flat, lit and unclipped"
+CLIPPED_ALL = "clipped: no place of the photo is flat, lit, unclipped and of more than one colour"
 SMALL = f"too small: natural scene statistics need {LEAST_SIDE_PX} pixels a side"
 
 

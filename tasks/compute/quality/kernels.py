@@ -52,6 +52,60 @@ def counts_of(levels: Array) -> Array:
 
 
 @no_type_check
+@njit(cache=True, nogil=True)
+def block_means(grey: Array, side: int, block: int) -> Array:
+    """Return the means of the blocks of `block` px in every whole tile of `side` px of `grey`,
+    uint8: (tiles, side / block, side / block) float32, exact."""
+    rows, columns, count = grey.shape[0] // side, grey.shape[1] // side, side // block
+    out = np.empty((rows * columns, count, count), np.float32)
+    sums = np.empty(columns * count, np.uint32)
+    for i in range(rows * count):
+        sums[:] = 0
+        for row in range(i * block, (i + 1) * block):
+            line = grey[row]
+            for j in range(columns * count):
+                total = np.uint32(0)
+                for pixel in range(j * block, (j + 1) * block):
+                    total += np.uint32(line[pixel])
+                sums[j] += total
+        for j in range(columns * count):
+            tile = i // count * columns + j // count
+            out[tile, i % count, j % count] = np.float32(sums[j]) / np.float32(block * block)
+    return out
+
+
+@no_type_check
+@njit(cache=True, nogil=True)
+def typical_details(tiles: Array, taps: Array, nothing: float) -> Array:
+    """Return, (tiles,), the median magnitude of every other diagonal detail of each of the `tiles`
+    (tiles, side, side) under the high-pass filter `taps`; NaN where none is above `nothing`.
+
+    Details that need a pixel beyond the tile are left out.
+    """
+    side, reach = tiles.shape[1], taps.shape[0]
+    count = (side - reach) // 2 + 1
+    down, found = np.empty((count, side)), np.empty(count * count)
+    out = np.empty(tiles.shape[0])
+    for n in range(tiles.shape[0]):
+        down[:] = 0.0
+        for i in range(count):
+            for tap in range(reach):
+                for j in range(side):
+                    down[i, j] += taps[tap] * tiles[n, 2 * i + tap, j]
+        known = 0
+        for i in range(count):
+            for j in range(count):
+                detail = 0.0
+                for tap in range(reach):
+                    detail += taps[tap] * down[i, 2 * j + tap]
+                if abs(detail) > nothing:
+                    found[known] = abs(detail)
+                    known += 1
+        out[n] = np.median(found[:known]) if known else np.nan
+    return out
+
+
+@no_type_check
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 def _filter_row(row: Array, kernel: Array, padded: Array, mean: Array, square: Array) -> None:
     width = row.shape[0]

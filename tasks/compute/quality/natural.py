@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, UInt8
-from scipy.special import gammaln
 
 LEAST_SIDE_PX = 16
 """Smaller images have no statistics worth the name."""
@@ -101,7 +100,7 @@ def _symmetric(sums: Array, count: float) -> tuple[float, float]:
     """Return shape and variance of a generalised Gaussian (Sharifi and Leon-Garcia 1995)."""
     variance = (sums[2] + sums[3]) / count
     ratio = variance / (sums[4] / count) ** 2
-    return _shapes().nearest(1 / ratio), variance
+    return _shapes().nearest(1 / ratio)[0], variance
 
 
 def _asymmetric(sums: Array, count: float) -> tuple[float, float, float, float]:
@@ -111,29 +110,33 @@ def _asymmetric(sums: Array, count: float) -> tuple[float, float, float, float]:
     gamma = left / right
     ratio = (sums[4] / count) ** 2 / ((sums[2] + sums[3]) / count)
     ratio *= (gamma**3 + 1) * (gamma + 1) / (gamma**2 + 1) ** 2
-    shape = _shapes().nearest(ratio)
-    log_factor = gammaln(2 / shape) - (gammaln(1 / shape) + gammaln(3 / shape)) / 2
-    return shape, float((right - left) * np.exp(log_factor)), left**2, right**2
+    shape, factor = _shapes().nearest(ratio)
+    return shape, (right - left) * factor, left**2, right**2
 
 
 class _Shapes(NamedTuple):
-    """Shapes from 0.2 to 10 and their ratio Gamma(2/a)^2 / (Gamma(1/a) Gamma(3/a)), rising."""
+    """Shapes a from 0.2 to 10, rising."""
 
     shapes: Array
     ratios: Array
+    """Gamma(2/a)^2 / (Gamma(1/a) Gamma(3/a)), rising."""
+    factors: Array
+    """Gamma(2/a) / sqrt(Gamma(1/a) Gamma(3/a))."""
 
-    def nearest(self, ratio: float) -> float:
-        """Return the shape whose ratio is nearest."""
+    def nearest(self, ratio: float) -> tuple[float, float]:
+        """Return the shape whose ratio is nearest, and its factor."""
         at = int(np.clip(np.searchsorted(self.ratios, ratio), 1, len(self.ratios) - 1))
-        nearer = abs(ratio - self.ratios[at - 1]) <= abs(ratio - self.ratios[at])
-        return float(self.shapes[at - 1 if nearer else at])
+        at -= abs(ratio - self.ratios[at - 1]) <= abs(ratio - self.ratios[at])
+        return float(self.shapes[at]), float(self.factors[at])
 
 
 @cache
 def _shapes() -> _Shapes:
+    from scipy.special import gammaln  # 0.2 s, which a plan and a cached run do not need
+
     shapes = 0.2 + 0.001 * np.arange(9801)
-    log_ratios = 2 * gammaln(2 / shapes) - gammaln(1 / shapes) - gammaln(3 / shapes)
-    return _Shapes(shapes, np.exp(log_ratios))
+    one, two, three = (gammaln(of / shapes) for of in (1, 2, 3))
+    return _Shapes(shapes, np.exp(2 * two - one - three), np.exp(two - (one + three) / 2))
 
 
 @cache

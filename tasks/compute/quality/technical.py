@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int64, UInt8
 
 PREVIEW_PX = 512
 _TILES = 8
-_FLAT_TILE_PX = 64
+_FLAT_TILE_PX, _BLOCK_PX = 64, 8
 _LEVELS = (1, 5, 50, 95, 99)
 # Daubechies' second wavelet: the high-pass half of its filter bank.
 _DB2_HIGH = np.array(
@@ -140,34 +140,25 @@ def flat_noise_sigma(rgb: UInt8[np.ndarray, "height width 3"]) -> float:
     """
     import cv2
 
-    tiles = _whole_tiles(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY))
-    if not len(tiles):
+    from tasks.compute.quality.kernels import block_means, typical_details
+
+    side = _FLAT_TILE_PX
+    if min(rgb.shape[:2]) < side:
         return _sigma_of(_grey(rgb))
-    small = tiles.reshape(len(tiles), 8, 8, 8, 8).mean(axis=(2, 4), dtype=np.float32)
+    small = block_means(
+        cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY), side, _BLOCK_PX
+    )
     level, unrest = small.mean(axis=(1, 2)), small.std(axis=(1, 2))
     usable = np.flatnonzero((level > 8) & (level < 247))
-    flat = usable[np.argsort(unrest[usable], kind="stable")[: max(1, len(tiles) // 4)]]
+    flat = usable[np.argsort(unrest[usable], kind="stable")[: max(1, len(small) // 4)]]
     if not len(flat):
         return nan
-    chosen = np.array([_grey(_tile(rgb, int(at))) for at in flat])
-    details = _high_pass(_high_pass(chosen.swapaxes(1, 2)).swapaxes(1, 2))
-    sigmas = [_robust_sigma(d[d > _NOTHING]) for d in np.abs(details)]
-    known = [sigma for sigma in sigmas if not np.isnan(sigma)]
-    return float(np.median(known)) if known else nan
-
-
-def _whole_tiles(grey: Grey) -> Array:
-    side = _FLAT_TILE_PX
-    rows, columns = grey.shape[0] // side, grey.shape[1] // side
-    cut = grey[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    return cut.transpose(0, 2, 1, 3).reshape(rows * columns, side, side)
-
-
-def _tile(rgb: Array, at: int) -> Array:
-    """Return the tile that is at place `at` of `_whole_tiles`, in colours."""
-    side = _FLAT_TILE_PX
-    row, column = divmod(at, rgb.shape[1] // side)
-    return rgb[row * side : (row + 1) * side, column * side : (column + 1) * side]
+    rows, columns = np.divmod(flat, rgb.shape[1] // side)
+    corners = zip(side * rows, side * columns, strict=True)
+    chosen = np.stack([rgb[top : top + side, left : left + side] for top, left in corners])
+    sigmas = typical_details(_grey(chosen), _DB2_HIGH[::-1].copy(), _NOTHING) / _NORMAL_MAD
+    known = sigmas[~np.isnan(sigmas)]
+    return float(np.median(known)) if len(known) else nan
 
 
 def _grey(rgb: Array) -> Array:
@@ -177,12 +168,3 @@ def _grey(rgb: Array) -> Array:
 
 def _robust_sigma(details: Array) -> float:
     return float(np.median(np.abs(details)) / _NORMAL_MAD) if details.size else nan
-
-
-def _high_pass(rows: Array) -> Array:
-    """Return every other detail along the last axis, those that need no pixel beyond its ends."""
-    count = (rows.shape[-1] - len(_DB2_HIGH)) // 2 + 1
-    out = np.zeros((*rows.shape[:-1], count))
-    for tap, weight in enumerate(_DB2_HIGH[::-1]):
-        out += weight * rows[..., tap : tap + 2 * count - 1 : 2]
-    return out

@@ -3,7 +3,6 @@
 What a capability adds may stand on a page of its own, docs/cli/<verb>.md.
 """
 
-import argparse
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -24,17 +23,6 @@ VERBS = [found.name for found in pkgutil.iter_modules(cli.__path__)]
 WORDS = set(re.findall(r"[\w.-]+", PAGE))
 
 
-def parser_of(verb: str) -> argparse.ArgumentParser:
-    """Return the parser of one verb, as the command line builds it."""
-    (verbs,) = [
-        action
-        for action in cli._parser([verb])._actions
-        if isinstance(action, argparse._SubParsersAction)
-    ]
-    found: argparse.ArgumentParser = verbs.choices[verb]
-    return found
-
-
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_told(verb: str) -> None:
     assert re.search(rf"^\| `{verb}\b", PAGE, flags=re.MULTILINE)
@@ -42,7 +30,7 @@ def test_every_verb_is_told(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_flag_of_a_verb_is_told(verb: str) -> None:
-    flags = {flag for action in parser_of(verb)._actions for flag in action.option_strings}
+    flags = {flag for action in cli.verb_parser(verb)._actions for flag in action.option_strings}
     assert {"--json", "--store", "--models"} <= flags
     assert not {flag for flag in flags if flag.startswith("--")} - WORDS
 

@@ -42,6 +42,36 @@ def test_without_a_verb_the_verbs_are_told(capsys: pytest.CaptureFixture[str]) -
     assert "usage: featuremill" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["detections", "found", "KEY", "--count", "1", "--json", "IMAGE"],
+        ["diff", "--json", "A", "--store", "S", "B"],
+        ["losses", "pair", "--count", "1", "KEY", "I", "--json", "J"],
+        ["photos", "show", "--out", "DIR", "BATCH", "--json", "PHOTO"],
+        ["photos", "--json", "show", "--out", "DIR", "BATCH", "PHOTO"],
+        ["project", "--json", "refit", "--parent", "KEY"],
+        ["tokens", "both", "--count", "1", "INDEX", "--and", "2", "1"],
+        ["why", "KEY", "--json", "THAN"],
+        ["photos", "--out", "DIR", "--", "show", "BATCH", "-x.jpg"],
+    ],
+)
+def test_words_may_stand_before_between_and_behind_flags(words: list[str]) -> None:
+    given = vars(cli.read_words(words[0], words[1:]))
+    said = [str(word) for value in given.values() for word in _listed(value)]
+    assert {word for word in words[1:] if not word.startswith("--")} <= set(said)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("words", [["-x"], ["--json", "ls"], ["--", "ls"]])
+def test_flags_follow_the_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert f"featuremill has no verb {words[0]!r}" in capsys.readouterr().err
+
+
 def test_help_tells_what_every_verb_does(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
@@ -124,12 +154,14 @@ try:
     main(sys.argv[1:])
 except SystemExit:
     pass
-heavy = {"prefect", "torch", "timm", "transformers", "sklearn", "skimage"}
+heavy = {"prefect", "torch", "timm", "transformers", "scipy", "sklearn", "skimage"}
 print("heavy:", *sorted(heavy & set(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["presets"], ["ls"], ["show", "small/labels"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["presets"], ["ls"], ["show", "small/labels"], ["photos"]]
+)
 def test_to_look_costs_no_heavy_library(own_store: Path, words: list[str]) -> None:
     told = subprocess.check_output([sys.executable, "-c", IMPORTS, *words], text=True)
     assert told.splitlines()[-1] == "heavy:"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
+import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
@@ -87,36 +92,50 @@ def said(run: FlowRun) -> str:
     return (run.state and run.state.message) or ""
 
 
-def test_from_nothing_to_a_run_on_schedule_and_one_by_event(served: Served, tmp_path: Path) -> None:
+class Begun(NamedTuple):
+    """What the four commands have begun."""
+
+    worker: subprocess.Popen[bytes]
+    watched: Path
+    at: float
+    deadline: float
+
+
+@pytest.fixture(scope="module")
+def begun(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Begun:
+    """Give the four commands; the server of the first is `served`."""
     deadline = time.monotonic() + SLOW * LIMIT_SECONDS
     server, pool, deploy, worker = commands()
     assert server == "prefect server start --host 127.0.0.1 --port 4200"  # as `served` did
-
     served.call(*pool.split())
     told = served.call(*deploy.split())
     assert told.count("View Deployment in UI") == len(list(known_flows()))
 
-    put_photo(tmp_path / "watched", 1)
-    settings = ["preset=folder", f'changes=["source.root={tmp_path}/watched", "model.family=toy"]']
+    watched = tmp_path_factory.mktemp("watched")
+    put_photo(watched, 1)
+    settings = ["preset=folder", f'changes=["source.root={watched}", "model.family=toy"]']
     given = [word for setting in settings for word in ("--param", setting)]
     # As each minute, "* * * * *", and not to wait for it; the sixth field is of seconds.
     thrice_a_minute = ["--name", "reprocess/scheduled", "--cron", "* * * * * */20"]
     served.call("prefect", "--no-prompt", "deploy", *thrice_a_minute, *given)
-    waiting = served.begin(worker)
-    began = time.time()
+    return Begun(served.begin(worker), watched, time.time(), deadline)
+
+
+def test_from_nothing_to_a_run_on_schedule_and_one_by_event(served: Served, begun: Begun) -> None:
+    deadline = begun.deadline
     found(served, lambda run: bool(run.start_time), deadline)
     served.call(*"prefect deployment schedule clear -y reprocess/scheduled".split())  # noqa: SIM905
     scheduled = found(served, lambda run: "the first time" in said(run), deadline)
     assert scheduled.auto_scheduled
     assert scheduled.expected_start_time
-    assert scheduled.expected_start_time.timestamp() - began < 60
+    assert scheduled.expected_start_time.timestamp() - begun.at < 60
     assert scheduled.start_time
-    assert scheduled.start_time.timestamp() - began < SLOW * 60
+    assert scheduled.start_time.timestamp() - begun.at < SLOW * 60
     assert "1 rows, the first time: 4 of 4 artifacts were made" in said(scheduled)
 
     while time.monotonic() < deadline and any(map(is_at_work, asked(served, all_runs))):
         time.sleep(0.25)  # the next on schedule: while it works, one by event is cancelled
-    put_photo(tmp_path / "watched", 2)
+    put_photo(begun.watched, 2)
     event = "prefect event emit featuremill.arrived --resource-id my.folder"
     served.call(*event.split())
     by_event = found(served, lambda run: not run.auto_scheduled and has_ended(run), deadline)
@@ -127,4 +146,42 @@ def test_from_nothing_to_a_run_on_schedule_and_one_by_event(served: Served, tmp_
     artifacts = asked(served, lambda client: client.read_artifacts())
     assert {"reprocess-folder", "reprocess-folder-folder"} <= {one.key for one in artifacts}
     assert "No worker" not in served.call("featuremill", "deployments")
-    assert waiting.poll() is None
+    assert begun.worker.poll() is None
+
+
+PHOTOS = """
+flow = "photos"
+description = "Photos of a folder, by no model worth the name."
+source = {{source = "folder", root = "{folder}/in"}}
+model = {{family = "toy", precision = "fp32"}}
+prompts = {{templates = ["a {{}}"], vocabulary = ["sea", "city"]}}
+out = "{folder}"
+"""
+
+
+@pytest.mark.usefixtures("begun")
+def test_features_are_made_when_a_batch_was_preprocessed(served: Served, tmp_path: Path) -> None:
+    deadline = time.monotonic() + SLOW * LIMIT_SECONDS
+    preset = tmp_path / "few.toml"
+    preset.write_text(PHOTOS.format(folder=tmp_path))
+    put_photo(tmp_path / "in", 3)
+    name = "photo-features/after-preprocess"
+    settings = DeploymentUpdate(parameters={"preset": str(preset)})
+
+    async def set_preset(client: Any) -> None:
+        await client.update_deployment((await client.read_deployment_by_name(name)).id, settings)
+
+    asked(served, set_preset)
+    served.call("featuremill", "run", str(preset), "--set", "stage=preprocess")
+    only = DeploymentFilter(name=DeploymentFilterName(any_=["after-preprocess"]))
+
+    def runs() -> Any:
+        return asked(served, lambda client: client.read_flow_runs(deployment_filter=only))
+
+    while time.monotonic() < deadline and not any(map(has_ended, runs())):
+        time.sleep(0.25)
+    (run,) = runs()
+    assert run.state.name == "Completed", said(run)
+    assert run.created_by.type == "AUTOMATION"
+    (exported,) = tmp_path.glob("batch_*[0-9a-f].json")
+    assert '"clip_labels": [{"label": ' in exported.read_text()

@@ -12,6 +12,7 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 from PIL import Image
+from prefect.events import Resource, ResourceSpecification
 
 from conf.dataset import SourceSpec
 from conf.photos import Preset
@@ -25,12 +26,19 @@ from storage.dataset import Ledger
 from storage.photos.batches import BatchInvalid
 from tasks.checkpoint import look_task
 from tasks.dataset import scan_source
-from tasks.photos.events import PREPROCESSED
 
 Events = list[dict[str, Any]]
 Exported = Callable[..., dict[str, Any]]
 Make = Callable[..., Run]
 Presets = Callable[..., Preset]
+
+
+def starts_features(event: dict[str, Any]) -> bool:
+    """Whether the deployment's trigger expects this event."""
+    trigger = features_trigger()
+    match = ResourceSpecification.model_validate(trigger.match)
+    fits = match.matches(Resource.model_validate(event["resource"]))
+    return fits and event["event"] in trigger.expect
 
 
 @pytest.mark.usefixtures("prefect_harness")
@@ -75,11 +83,13 @@ def test_a_batch_has_every_field_of_the_pipeline(
     assert failed["original_uri"].endswith("broken.jpg")
     assert failed["stage"] == "ingest"
     table = pd.read_parquet(next(out.glob("*.parquet"))).set_index("photo_id")
-    assert len(table) == 4
+    assert len(table) == 5
+    assert table["failed.reason"][failed["photo_id"]] == failed["reason"]
     assert table["features.tech.sharpness"][turned["photo_id"]] == tech["sharpness"]
     assert [*table["processing_metadata.original_size"][turned["photo_id"]]] == [100, 200]
     assert [e["event"] for e in events] == ["preprocess.completed", "features.completed"]
     assert events[0]["payload"]["batch_id"] == batch["batch_id"]
+    assert not starts_features(events[0]), "the run itself goes on to the features"
 
 
 def test_ingest_alone_hands_on_the_upright_original_and_spares_preprocess_the_work(
@@ -97,7 +107,9 @@ def test_ingest_alone_hands_on_the_upright_original_and_spares_preprocess_the_wo
     assert events == []
     again = make(preset(stage="preprocess"))
     assert {one.state for one in again.made} == {"Cached"}
-    assert [event["event"] for event in events] == ["preprocess.completed"]
+    (event,) = events
+    assert event["event"] == "preprocess.completed"
+    assert starts_features(event)
 
 
 def test_an_unchanged_batch_is_cached_and_more_photos_cost_only_themselves(
@@ -189,7 +201,7 @@ def test_a_flat_photo_has_nulls_with_reasons_and_harms_no_other(
 
 @pytest.mark.usefixtures("prefect_harness")
 def test_process_returns_the_batch_it_was_given_with_features(
-    folder: Path, preset: Presets, runtime: Runtime
+    folder: Path, preset: Presets, runtime: Runtime, events: Events
 ) -> None:
     content = hashlib.sha256((folder / "a.jpg").read_bytes()).hexdigest()
     photo = {"photo_id": content, "original_uri": "./a.jpg", "std_uri": "./a.jpg", "mine": [1, {}]}
@@ -198,6 +210,10 @@ def test_process_returns_the_batch_it_was_given_with_features(
     assert done["artifacts"][0] | {"features": None} == photo | {"features": None}
     assert done["artifacts"][0]["features"]["tech"]["sharpness"] > 0
     assert {name: done[name] for name in ("batch_id", "note")} == {"batch_id": "b1", "note": None}
+    (event,) = events
+    assert event["event"] == "features.completed"
+    exported = json.loads(Path(event["payload"]["path"]).read_text())
+    assert exported["artifacts"][0]["features"] == done["artifacts"][0]["features"]
     with pytest.raises(BatchInvalid, match="photo_id"):
         process({"batch_id": "b1", "artifacts": [{"photo_id": "x"}]}, runtime=runtime)
 
@@ -210,10 +226,3 @@ def test_features_of_a_plain_folder_need_no_batch(
     assert len(batch["artifacts"]) == 4
     assert batch["artifacts"][0]["std_uri"] == batch["artifacts"][0]["original_uri"]
     assert batch["artifacts"][0]["features"]["tech"]["sharpness"] is not None
-
-
-def test_the_trigger_starts_features_when_a_batch_was_preprocessed() -> None:
-    trigger = features_trigger("sample_photos")
-    assert trigger.expect == {PREPROCESSED}
-    assert trigger.parameters is not None
-    assert trigger.parameters["path"] == "{{ event.payload.path }}"

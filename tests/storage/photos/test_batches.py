@@ -67,6 +67,10 @@ def test_plain_gives_numbers() -> None:
         ('{"batch_id": "../a", "artifacts": []}', r"batch_id: String should match"),
         ('{"batch_id": "a"}', r"artifacts: Field required"),
         (
+            '{"batch_id": "a", "artifacts": [], "failed": [{"original_uri": 3}]}',
+            r"failed\.0\.original_uri: .*string, got '3'",
+        ),
+        (
             '{"batch_id": "a", "artifacts": [{"photo_id": "AB", "original_uri": "x"}]}',
             r"artifacts\.0\.photo_id: .* got 'AB'",
         ),

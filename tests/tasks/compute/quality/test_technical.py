@@ -3,8 +3,10 @@
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import pywt
 from PIL import Image
 from scipy import ndimage
 from skimage import restoration
@@ -105,6 +107,24 @@ def test_noise_at_full_resolution_is_the_noise_that_is_there(sigma: float) -> No
     shrunk = technical.preview(as_rgb(grey))
     np.testing.assert_allclose(technical.flat_noise_sigma(as_rgb(grey)), sigma, rtol=0.1)
     assert technical.noise_sigma(shrunk) < 0.5 * sigma  # shrinking hid most of it
+
+
+def test_noise_at_full_resolution_is_the_median_over_the_flattest_quarter() -> None:
+    rgb = photo("scikit-image/astronaut.png")
+    tiles = [rgb[i : i + 64, j : j + 64] for i in range(0, 512, 64) for j in range(0, 512, 64)]
+    small = [
+        cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY).reshape(8, 8, 8, 8).mean((1, 3)) for tile in tiles
+    ]
+    lit = [at for at, one in enumerate(small) if 8 < one.mean() < 247]
+    flattest = sorted(lit, key=lambda at: float(small[at].std()))[: len(tiles) // 4]
+    high, sigmas = np.asarray(pywt.Wavelet("db2").dec_hi), []
+    for at in flattest:
+        details = tiles[at] @ (0.299, 0.587, 0.114) / 255
+        for axis in (0, 1):
+            details = np.apply_along_axis(lambda of: np.convolve(of, high, "valid"), axis, details)
+        magnitudes = np.abs(details[::2, ::2])
+        sigmas.append(np.median(magnitudes[magnitudes > 1e-9]) / 0.6744897501960817)
+    np.testing.assert_allclose(technical.flat_noise_sigma(rgb), np.median(sigmas), rtol=1e-9)
 
 
 def test_noise_too_small_for_grey_of_8_bits_is_measured_all_the_same() -> None:
