@@ -1,20 +1,38 @@
 """The compiled kernels, held to plain NumPy."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from tasks.compute.tokens.kernels import bin_edges, half_table
-from tasks.compute.tokens.postings import BadEntry, Postings, build_postings
+from tasks.compute.tokens.postings import BadEntry, Pieces, Summary, gather_entries, part_entries
 
 Array = np.ndarray[Any, Any]
 Kept = Literal["f16", "f32"]
 
 
-def built(features: Array, values: Array, kept: Kept = "f16", n_features: int = 9) -> Postings:
+@dataclass(frozen=True, eq=False)
+class Built(Summary):
+    """A summary, with the entries that were given to be kept."""
+
+    tokens: Array
+    values: Array
+
+
+def build(pieces: Pieces, **settings: Any) -> Built:
+    """Return the postings of `pieces`."""
+    parted = part_entries(pieces, **settings)
+    kept: list[tuple[Array, Array]] = []
+    found = gather_entries(parted, lambda *given: kept.append((given[0].copy(), given[1].copy())))
+    tokens, values = (np.concatenate(column) for column in zip(*kept, strict=True))
+    return Built(**vars(found), tokens=tokens, values=values)
+
+
+def built(features: Array, values: Array, kept: Kept = "f16", n_features: int = 9) -> Built:
     """Return the postings of one segment."""
-    return build_postings(
+    return build(
         [(features, values)],
         count=1,
         n_features=n_features,
@@ -32,7 +50,7 @@ def column(values: Array) -> tuple[Array, Array]:
 
 def test_more_entries_than_32_bits_count_are_refused() -> None:
     with pytest.raises(ValueError, match=r"fewer than 2\^32\. Set part_rows to at most 2047"):
-        build_postings([], count=2048, n_features=9, k=32, first_token=0, values="f16")
+        build([], count=2048, n_features=9, k=32, first_token=0, values="f16")
 
 
 def test_float16_is_numpys_rounding_to_nearest_even() -> None:
@@ -112,11 +130,11 @@ def test_a_token_listed_twice_over_parted_blocks_is_told_and_neighbours_are_not(
     features[:, 1] = 1 + np.arange(70_000) % 100  # two buckets, 35 blocks, two segments
     values = np.ones(features.shape, np.float32)
     whole = [(features[:65_536], values[:65_536]), (features[65_536:], values[65_536:])]
-    found = build_postings(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
+    found = build(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
     assert found.offsets[[1, 2]].tolist() == [65_536, 70_000]
     features[69_999, 1] = 0
     with pytest.raises(BadEntry) as caught:
-        build_postings(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
+        build(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
     assert (caught.value.fault, caught.value.token) == (4, 69_999)
 
 
@@ -124,7 +142,7 @@ def test_the_same_offset_in_two_segments_is_no_repeat() -> None:
     features, values = np.zeros((65_537, 1), np.int32), np.zeros((65_537, 1), np.float32)
     values[0] = values[65_536] = 1
     whole = [(features[:65_536], values[:65_536]), (features[65_536:], values[65_536:])]
-    found = build_postings(whole, count=2, n_features=1, k=1, first_token=0, values="f32")
+    found = build(whole, count=2, n_features=1, k=1, first_token=0, values="f32")
     assert found.tokens.tolist() == [0, 0]
     assert found.offsets.tolist() == [0, 1, 2]
 
