@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from tasks.compute.tokens import postings
 from tasks.compute.tokens.kernels import bin_edges, half_table
 from tasks.compute.tokens.postings import BadEntry, Pieces, Summary, gather_entries, part_entries
 
@@ -98,6 +99,19 @@ def test_the_strongest_are_those_of_a_sort(kept: Kept, count: int) -> None:
     assert (top[len(wanted) :] == 0).all()
 
 
+@pytest.mark.parametrize("kept", ["f16", "f32"])
+@pytest.mark.parametrize("lowest", [-40, -14, 3])
+def test_the_strongest_are_found_among_values_of_any_size(kept: Kept, lowest: int) -> None:
+    random = np.random.default_rng(6)
+    values = np.exp2(random.uniform(lowest, lowest + 9, 4000)).astype(np.float32)
+    values[random.integers(0, 4000, 300)] = values.max()  # more equals than there is room for
+    values[random.integers(0, 4000, 280)] = values.min()
+    found = built(*column(values), kept=kept)
+    wanted = np.lexsort((np.arange(4000), -found.values.astype(np.float64)))[:64]
+    tokens = 0xFFFFFFFF - (found.top[0] & np.uint64(0xFFFFFFFF))
+    np.testing.assert_array_equal(tokens.astype(np.int64), wanted)
+
+
 def test_equal_values_rank_by_token() -> None:
     top = built(*column(np.ones(1000, np.float32))).top[0]
     tokens = 0xFFFFFFFF - (top & np.uint64(0xFFFFFFFF))
@@ -148,7 +162,11 @@ def test_the_same_offset_in_two_segments_is_no_repeat() -> None:
 
 
 @pytest.mark.parametrize("n_features", [64, 65, 200])
-def test_postings_are_those_of_a_stable_sort_whatever_the_buckets(n_features: int) -> None:
+@pytest.mark.parametrize("room", [1, 20_000, 1 << 18])
+def test_postings_are_those_of_a_stable_sort_whatever_the_buckets_and_the_room(
+    monkeypatch: pytest.MonkeyPatch, n_features: int, room: int
+) -> None:
+    monkeypatch.setattr(postings, "_ROOM_ENTRIES", room)
     random = np.random.default_rng(5)
     features = np.argsort(random.random((5000, n_features)), axis=1)[:, :7].astype(np.int32)
     values = random.integers(-2, 9, features.shape).astype(np.float32)
@@ -158,3 +176,6 @@ def test_postings_are_those_of_a_stable_sort_whatever_the_buckets(n_features: in
     tokens = np.repeat(np.arange(5000), 7)[active][order]
     np.testing.assert_array_equal(found.tokens, tokens)
     np.testing.assert_array_equal(found.values, values.ravel()[active][order])
+    counts = np.bincount(features.ravel()[active], minlength=n_features)
+    np.testing.assert_array_equal(np.diff(found.offsets), counts)
+    np.testing.assert_array_equal(found.histogram.sum(axis=1), counts)
