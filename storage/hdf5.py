@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import math
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ from storage.steps import step
 
 _BLOCK_BYTES = 1 << 23  # 8 MiB
 _WRITE_NOW = 2  # SYNC_FILE_RANGE_WRITE: start writeback, wait for nothing
+_PAGE_BYTES = 1 << 12  # 4 KiB
 _LAYOUT_BYTES = 1 << 13  # 8 KiB, more than HDF5 writes around one array
 POOLED_CHUNK_ROWS = 1024
 
@@ -67,30 +69,79 @@ def write_contiguous(path: Path, name: str, rows: np.ndarray[Any, Any]) -> FileS
     hashes them, and the kernel is told early to write them back.
     """
     rows = np.ascontiguousarray(rows)
-    data = memoryview(rows.data).cast("B") if rows.size else memoryview(b"")
+    with _laid_out(path, name, rows.shape, rows.dtype) as (descriptor, offset):
+        return _pour(descriptor, offset, _bytes_of(rows))
+
+
+def _bytes_of(rows: np.ndarray[Any, Any]) -> memoryview:
+    return memoryview(rows.data).cast("B") if rows.size else memoryview(b"")
+
+
+class Appender:
+    """The only dataset of a new file, given piece by piece, hashed while it is in the cache."""
+
+    def __init__(self, path: Path, descriptor: int, offset: int, size_bytes: int) -> None:
+        self._path, self._descriptor = path, descriptor
+        self._start, self._at, self._end = offset, offset, offset + size_bytes
+        self._written_back = offset
+        self._hasher = blake3(os.pread(descriptor, offset, 0))
+
+    def append(self, rows: np.ndarray[Any, Any]) -> None:
+        """Write `rows` behind what is there."""
+        data = _bytes_of(np.ascontiguousarray(rows))
+        self._hasher.update(data)
+        _write(self._descriptor, self._at, data)
+        self._at += len(data)
+        if self._at - self._written_back >= _BLOCK_BYTES:
+            whole = self._at // _PAGE_BYTES * _PAGE_BYTES  # the last page will be written again
+            _start_writeback(self._descriptor, self._written_back, whole - self._written_back)
+            self._written_back = whole
+
+    def finish(self) -> FileSum:
+        """Return the sum of the whole file; raises ValueError unless every row was given."""
+        if self._at != self._end:
+            given, wanted = self._at - self._start, self._end - self._start
+            raise ValueError(f"{self._path}: {given} bytes of {wanted} were appended.")
+        size_bytes = os.fstat(self._descriptor).st_size
+        self._hasher.update(os.pread(self._descriptor, size_bytes - self._end, self._end))
+        return FileSum(size_bytes, self._hasher.hexdigest())
+
+
+@contextmanager
+def appending(path: Path, name: str, rows: int, kind: np.dtype[Any]) -> Iterator[Appender]:
+    """Yield a new file like those of `write_contiguous`, of which the dataset (rows,) is to be
+    appended and then finished; on leaving, it is flushed to the disk."""
+    with _laid_out(path, name, (rows,), kind) as (descriptor, offset):
+        yield Appender(path, descriptor, offset, rows * kind.itemsize)
+
+
+@contextmanager
+def _laid_out(
+    path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any]
+) -> Iterator[tuple[int, int]]:
+    """Yield the descriptor of a new file and where its dataset begins; flush what was written."""
     with step("write", path):
-        offset = _lay_out(path, name, rows)
+        offset = _lay_out(path, name, shape, kind)
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            sums = _pour(descriptor, offset, data)
+            yield descriptor, offset
             with step("fsync-file", path):
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    return sums
 
 
-def _lay_out(path: Path, name: str, rows: np.ndarray[Any, Any]) -> int:
-    _require_space(path.parent, rows.nbytes)
+def _lay_out(path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> int:
+    _require_space(path.parent, kind.itemsize * math.prod(shape))
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     properties.set_obj_track_times(False)  # the same rows make the same bytes, tomorrow too
     with h5py.File(path, "w") as file:
-        space = h5py.h5s.create_simple(rows.shape)
-        kind = h5py.h5t.py_create(rows.dtype, logical=True)
-        dataset = h5py.h5d.create(file.id, name.encode(), kind, space, properties)
+        space = h5py.h5s.create_simple(shape)
+        stored = h5py.h5t.py_create(kind, logical=True)
+        dataset = h5py.h5d.create(file.id, name.encode(), stored, space, properties)
         offset = dataset.get_offset()
     return int(offset or 0)
 
@@ -125,11 +176,16 @@ def _pour(descriptor: int, offset: int, data: memoryview) -> FileSum:
 
 
 def _write_blocks(descriptor: int, offset: int, data: memoryview) -> None:
+    for start in range(0, len(data), _BLOCK_BYTES):
+        block = data[start : start + _BLOCK_BYTES]
+        _write(descriptor, offset + start, block)
+        _start_writeback(descriptor, offset + start, len(block))
+
+
+def _write(descriptor: int, offset: int, data: memoryview) -> None:
     done = 0
     while done < len(data):
-        written = os.pwrite(descriptor, data[done : done + _BLOCK_BYTES], offset + done)
-        _start_writeback(descriptor, offset + done, written)
-        done += written
+        done += os.pwrite(descriptor, data[done:], offset + done)
 
 
 def _start_writeback(descriptor: int, offset: int, size_bytes: int) -> None:

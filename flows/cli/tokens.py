@@ -1,6 +1,7 @@
 """`featuremill tokens ASK INDEX ...`: questions to an index over activations."""
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +13,25 @@ if TYPE_CHECKING:
 
 HELP = "ask an index over activations: features, their tokens, contexts, reviews, associations"
 
+_WHOLE = ("all", "at")
+"""What is answered in full unless --count says otherwise."""
+
 Answer = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 _ASKS = {
     "features": "the strongest features: count, density, mean, max",
     "feature": "statistics of FEATURE, with its histogram",
+    "all": "all tokens of FEATURE, from the first",
+    "at": "what FEATURE is at TOKEN, or at every one from TOKEN to before END",
     "top": "the strongest tokens of FEATURE, in context",
+    "context": "the text around TOKEN",
     "strata": "tokens of FEATURE from every tenth of its values, in context",
     "reviews": "reviews ranked by FEATURE",
     "review": "the features of review NAME",
     "coactive": "the features most often active where FEATURE is, with their lift",
     "both": "tokens where FEATURE and the one given with --and (not --and-not) are active",
     "stars": "the features most tied to stars; of FEATURE, how users and businesses differ",
+    "separating": "what separates 1-star from 5-star reviews, or those of LOW and HIGH stars",
     "pages": "write a page for each FEATURE, or for those most tied to stars, into --into",
 }
 
@@ -33,8 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = "; ".join(f"{ask}: {what}" for ask, what in _ASKS.items())
     parser.add_argument("ask", choices=_ASKS, help=told)
     parser.add_argument("index", help="the index: a key, the start of one, or a run's name for it")
-    parser.add_argument("subject", nargs="*", metavar="FEATURE|NAME", help="features, or a review")
-    parser.add_argument("--count", type=_counted, default=20, help="how many (default: 20)")
+    told = "features, tokens, stars, or a review, as the question has them"
+    parser.add_argument("subject", nargs="*", metavar="SUBJECT", help=told)
+    told = "how many (default: 20; of `all` and `at`, all)"
+    parser.add_argument("--count", type=_counted, help=told)
     parser.add_argument("--tokenizer", help="for contexts (default: the one of the index, or gpt2)")
     parser.add_argument("--one-per-review", action="store_true", help="the best of each review")
     parser.add_argument("--and", dest="also", type=int, help="with `both`: the other feature")
@@ -42,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--within", type=_counted, default=0, help="with `both`: tokens apart, at most"
     )
+    parser.add_argument("--before", type=_counted, default=20, help="with `context`: tokens before")
+    parser.add_argument("--after", type=_counted, default=10, help="with `context`: tokens after")
     parser.add_argument("--column", default="stars", help="with `stars`: stars or useful")
     parser.add_argument("--into", default="feature-pages", help="with `pages`: the directory")
 
@@ -55,21 +67,23 @@ def run(given: argparse.Namespace) -> int:
     index = open_artifact(given.index, runtime.store)
     if not isinstance(index, TokenIndex):
         raise RecipeError(f"{given.index!r} is no index over activations: `featuremill ls` lists.")
+    if given.count is None and given.ask not in _WHOLE:
+        given.count = 20
     print_answer(*_ANSWERS[given.ask](index, given), as_json=given.json)
     return DONE
 
 
 def _feature(given: argparse.Namespace) -> int:
-    return _number(given.subject[0] if given.subject else "", given.ask)
+    return _numbers(given, "the number of a feature")[0]
 
 
-def _number(word: str, ask: str) -> int:
-    try:
-        return int(word)
-    except ValueError:
-        raise RecipeError(
-            f"`tokens {ask}` wants the number of a feature after the index."
-        ) from None
+def _numbers(
+    given: argparse.Namespace, wanted: str, *, least: int = 1, most: float = 1
+) -> list[int]:
+    words = given.subject
+    if not least <= len(words) <= most or not all(word.isdecimal() for word in words):
+        raise RecipeError(f"`tokens {given.ask}` wants {wanted} after the index.")
+    return [int(word) for word in words]
 
 
 def _counted(word: str) -> int:
@@ -106,6 +120,37 @@ def _contexts(index: "TokenIndex", given: argparse.Namespace, tokens: Any, value
         for token, value, c in zip(tokens, values, found, strict=True)
     ]
     return ("token", "activation", "review", "position", "active token", "text"), rows
+
+
+def _all(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    tokens, values = index.postings(_feature(given))
+    found = tokens[: given.count], values[: given.count]
+    return ("token", "activation"), [(int(t), float(v)) for t, v in zip(*found, strict=True)]
+
+
+def _at(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    wanted = "FEATURE and TOKEN, or FEATURE, TOKEN and END"
+    feature, token, *end = _numbers(given, wanted, least=2, most=3)
+    if end:
+        values = index.get_feature_activations_chunk(feature, token, *end).tolist()
+    else:
+        values = [index.get_feature_activation(token, feature)]
+    return ("token", "activation"), list(enumerate(values[: given.count], start=token))
+
+
+def _context(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from tasks.tokens.contexts import contexts_of
+
+    (token,) = _numbers(given, "the number of a token")
+    reader = contexts_of(index, runtime_of(given), given.tokenizer)
+    found = reader.extract_context(token, None, given.before, given.after)
+    if found is None:
+        raise RecipeError(
+            f"Token {token} has no context: this index has {index.n_tokens} tokens, from 0, and "
+            f"either this is none of them, or tokenizer {reader.tokenizer.name!r} makes fewer of "
+            "its review's text. Name the right one with --tokenizer."
+        )
+    return ("what", "value"), [*found.as_seed().items(), ("text", found.text)]
 
 
 def _top(index: "TokenIndex", given: argparse.Namespace) -> Answer:
@@ -162,12 +207,21 @@ def _stars(index: "TokenIndex", given: argparse.Namespace) -> Answer:
     return tables[0][0], [row for _, rows in tables for row in rows]
 
 
+def _separating(index: "TokenIndex", given: argparse.Namespace) -> Answer:
+    from tasks.tokens.joins import separating
+
+    stars = _numbers(given, "two numbers of stars, or nothing", least=0, most=2)
+    if len(stars) == 1:
+        raise RecipeError("`tokens separating` wants LOW and HIGH, such as 1 5, or nothing.")
+    return _table(separating(index, *stars).head(given.count))
+
+
 def _pages(index: "TokenIndex", given: argparse.Namespace) -> Answer:
     from pathlib import Path
 
     from tasks.tokens.pages import write_pages
 
-    features = [_number(word, given.ask) for word in given.subject]
+    features = _numbers(given, "numbers of features, or nothing", least=0, most=math.inf)
     into = Path(given.into)
     found = write_pages(
         index, into, runtime_of(given), features, count=given.count, tokenizer=given.tokenizer
@@ -189,12 +243,16 @@ def _plain(cell: Any) -> Any:
 _ANSWERS: dict[str, Callable[["TokenIndex", argparse.Namespace], Answer]] = {
     "features": _features,
     "feature": _one_feature,
+    "all": _all,
+    "at": _at,
     "top": _top,
+    "context": _context,
     "strata": _strata,
     "reviews": _reviews,
     "review": _review,
     "coactive": _coactive,
     "both": _both,
     "stars": _stars,
+    "separating": _separating,
     "pages": _pages,
 }

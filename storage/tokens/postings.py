@@ -5,6 +5,8 @@ into memory, and `statistics.h5`. `finish` gathers `index.h5`: per feature, wher
 every part, and its statistics.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import h5py
 import numpy as np
 
 from storage.drafts import Draft
-from storage.hdf5 import write_contiguous
+from storage.hdf5 import appending, write_contiguous
 from storage.parts import PartWriter
 from storage.steps import step
 from storage.tokens.errors import BadActivations
@@ -26,8 +28,8 @@ _TOP_ROWS = 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
-class Postings:
-    """The active entries of a part, feature by feature, in each by token.
+class Summary:
+    """Where the entries of each feature lie in a part, and their statistics.
 
     Feature f has the entries offsets[f * segments] to offsets[(f + 1) * segments].
     """
@@ -35,10 +37,6 @@ class Postings:
     segments: int
     offsets: Array
     """(n_features * segments + 1,) uint32: where a feature's entries in a segment begin."""
-    tokens: Array
-    """(entries,) uint16: the token, counted from the first of its segment."""
-    values: Array
-    """(entries,) float16 or float32, all > 0."""
     sums: Array
     """(n_features,) float64."""
     squares: Array
@@ -68,24 +66,44 @@ def segment_number(name: str) -> int:
     return int(name.removeprefix("segment-"))
 
 
-def write_part(writer: PartWriter, postings: Postings, span: Span, bin_edges: Array) -> None:
-    """Write the four files of a part."""
-    named = ((TOKENS, "token", postings.tokens), (VALUES, "value", postings.values))
-    for file, name, rows in (*named, (OFFSETS, "offset", postings.offsets)):
-        writer.add(file, write_contiguous(writer.folder / file, name, rows))
+@contextmanager
+def writing_entries(
+    writer: PartWriter, entries: int, kind: np.dtype[Any]
+) -> Iterator[Callable[[Array, Array], None]]:
+    """Yield what takes so many tokens (uint16) and values (`kind`), feature by feature, in each by
+    token; on leaving, both files of the part are on the disk."""
+    folder = writer.folder
+    with (
+        appending(folder / TOKENS, "token", entries, np.dtype(np.uint16)) as listed,
+        appending(folder / VALUES, "value", entries, kind) as kept,
+    ):
+
+        def keep(tokens: Array, values: Array) -> None:
+            listed.append(tokens)
+            kept.append(values)
+
+        yield keep
+        writer.add(TOKENS, listed.finish())
+        writer.add(VALUES, kept.finish())
+
+
+def write_summary(writer: PartWriter, summary: Summary, span: Span, bin_edges: Array) -> None:
+    """Write the other two files of a part."""
+    path = writer.folder / OFFSETS
+    writer.add(OFFSETS, write_contiguous(path, "offset", summary.offsets))
     path = writer.folder / STATISTICS
     with step("write", path), h5py.File(path, "w") as file:
-        for name, rows in _statistics(postings, bin_edges).items():
+        for name, rows in _statistics(summary, bin_edges).items():
             file.create_dataset(name, data=rows)
-        file.attrs.update({**vars(span), "segments": postings.segments})
+        file.attrs.update({**vars(span), "segments": summary.segments})
 
 
-def _statistics(postings: Postings, bin_edges: Array) -> dict[str, Array]:
+def _statistics(summary: Summary, bin_edges: Array) -> dict[str, Array]:
     return {
-        "sum": postings.sums,
-        "sum_of_squares": postings.squares,
-        "histogram": postings.histogram,
-        "top": postings.top,
+        "sum": summary.sums,
+        "sum_of_squares": summary.squares,
+        "histogram": summary.histogram,
+        "top": summary.top,
         "bin_edges": bin_edges,
     }
 

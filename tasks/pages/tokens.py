@@ -13,6 +13,7 @@ _STYLE = "".join(
     for level in range(1, _SHADES + 1)
 ) + (
     ".context { margin: .35rem 0; white-space: pre-wrap; } .on { outline: 2px solid; }\n"
+    ".context .soft { display: inline-block; }\n"
     ".value { font-variant-numeric: tabular-nums; opacity: .7; margin-right: .8rem; }\n"
     ".bar { fill: #3978b5; } .axis { font-size: 11px; fill: currentColor; }\n"
 )

@@ -14,12 +14,18 @@ from storage.tokens import TokenPostings
 from storage.tokens.errors import BadActivations
 from storage.tokens.npz import read_arrays
 from storage.tokens.positions import map_positions
-from storage.tokens.postings import Postings, Span, segment_number, write_part
+from storage.tokens.postings import (
+    Span,
+    Summary,
+    segment_number,
+    write_summary,
+    writing_entries,
+)
 from storage.tokens.reviews import Reviews, review_frame, write_reviews
 from storage.tokens.source import Activations, open_activations
 from storage.tokens.unchanged import check_unchanged
 from tasks.checkpoint import check_not_stopped, part_task
-from tasks.compute.tokens.postings import BadEntry, build_postings
+from tasks.compute.tokens.postings import BadEntry, gather_entries, part_entries
 from tasks.progress import advance
 from tasks.tokens.tokenizers import TextTokenizer, check_counts
 
@@ -78,20 +84,21 @@ def index_part(recipe: PostingsRecipe, *, part: str, activations: Path, runtime:
     first = numbers[0] * SEGMENT_TOKENS
     with open_activations(activations) as source, draft.write_part(part) as writer:
         stop = min((numbers[-1] + 1) * SEGMENT_TOKENS, source.n_tokens)
-        pieces = _pieces(source, first, stop, name=str(draft.key))
         try:
-            postings = build_postings(
-                pieces,
+            parted = part_entries(
+                _pieces(source, first, stop, name=str(draft.key)),
                 count=len(numbers),
                 n_features=recipe.n_features,
                 k=source.k,
                 first_token=first,
                 values=recipe.values,
             )
+            with writing_entries(writer, parted.entries, parted.kind) as keep:
+                found = gather_entries(parted, keep)
         except BadEntry as bad:
             raise _explained(bad, activations, source, recipe) from bad
-        write_part(
-            writer, Postings(**vars(postings)), Span(first, stop - first, source.k), bin_edges()
+        write_summary(
+            writer, Summary(**vars(found)), Span(first, stop - first, source.k), bin_edges()
         )
         check_unchanged(store, {activations: recipe.activations_sha256})
     return len(numbers)

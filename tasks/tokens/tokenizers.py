@@ -120,16 +120,15 @@ def _cause(
     found: np.ndarray[Any, Any],
     counts: np.ndarray[Any, Any],
 ) -> str:
-    more = counts - found
-    if (more == more[0]).all() and more[0] in (1, 2):
-        return f"special tokens: every review has {more[0]} more, such as a begin-of-text token"
+    longest = int(counts.max())
+    if (counts == np.minimum(found, longest)).all():
+        return f"truncation: no review has more than {longest} tokens, longer ones are cut there"
+    for more in (1, 2):
+        if (counts == found + more).all():
+            return f"special tokens: every review has {more} more, such as a begin-of-text token"
+        if (counts == np.minimum(found + more, longest)).all():
+            return f"special tokens, {more} a review, and truncation at {longest} tokens with them"
     special = tokenizer.counts(texts[:_BATCH], special=True)
     if (special == counts[:_BATCH]).all():
         return "special tokens: with them the tokenizer's counts agree"
-    longest = int(counts.max())
-    cut = counts < found
-    if (counts == np.minimum(found, longest)).all():
-        return f"truncation: no review has more than {longest} tokens, longer ones are cut there"
-    if cut.any() and (counts[~cut] == found[~cut]).all() and (counts[cut] == longest).all():
-        return f"truncation at {longest} tokens"
     return "another tokenizer, or texts that were changed since: set tokenizer to the right one"

@@ -96,7 +96,8 @@ ASKS = (
     ("features",), ("feature", "{f}"), ("top", "{f}"), ("top", "{f}", "--one-per-review"),
     ("strata", "{f}"), ("reviews", "{f}"), ("review", "review-1-000003"), ("coactive", "{f}"),
     ("both", "{f}", "--and", "{g}"), ("both", "{f}", "--and-not", "{g}", "--within", "3"),
-    ("stars",), ("stars", "{f}"),
+    ("stars",), ("stars", "{f}"), ("all", "{f}"), ("at", "{f}", "3"), ("at", "{f}", "3", "40"),
+    ("context", "12", "--before", "3"), ("separating",), ("separating", "2", "4"),
 )  # fmt: skip
 
 
@@ -116,13 +117,33 @@ def test_every_question_is_answered(
     assert len(capsys.readouterr().out.splitlines()) > 2
 
 
+def test_all_tokens_of_a_feature_are_listed_and_agree_with_each_of_them(
+    made: Run, index: TokenIndex, capsys: pytest.CaptureFixture[str]
+) -> None:
+    f = int(index.column("count").argmax())
+    asked = {"all": [f"{f}"], "at": [f"{f}", "0", f"{index.n_tokens}"]}
+    told = {}
+    for ask, subject in asked.items():
+        given = ["tokens", ask, "tokens/index", *subject, "--store", str(made.runtime.store)]
+        assert main([*given, "--json"]) == 0
+        told[ask] = [
+            (row["token"], row["activation"]) for row in json.loads(capsys.readouterr().out)
+        ]
+    assert len(told["all"]) == index.column("count")[f] > 20
+    assert told["all"] == [row for row in told["at"] if row[1]]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["top"], "wants the number of a feature"),
+        (["at", "3"], "`tokens at` wants FEATURE and TOKEN, or FEATURE, TOKEN and END"),
+        (["at", "3", "99999999"], "There are no tokens 99999999 to 100000000: this index has"),
+        (["context", "99999999"], "Token 99999999 has no context: this index has"),
+        (["separating", "1"], "wants LOW and HIGH, such as 1 5, or nothing"),
         (["top", "9999"], "There is no feature 9999: this index has 128"),
         (["both", "3"], "wants one of --and FEATURE and --and-not FEATURE"),
-        (["pages", "three"], "`tokens pages` wants the number of a feature"),
+        (["pages", "three"], "`tokens pages` wants numbers of features, or nothing"),
         (["review", "nobody"], "There is no review 'nobody'"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from storage.checksums import FileSum
-from storage.hdf5 import read_rows, write_contiguous, write_pooled
+from storage.hdf5 import appending, read_rows, write_contiguous, write_pooled
 
 Usage = namedtuple("Usage", "total used free")
 ROWS = np.arange(7 * 3 * 5, dtype=np.float16).reshape(7, 3, 5)
@@ -32,6 +32,24 @@ def test_any_shape_is_read_back_as_it_was_written(path: Path, shape: tuple[int, 
     with h5py.File(path, "r") as file:
         assert file["rows"].dtype == np.float16
         np.testing.assert_array_equal(file["rows"][:].view(np.uint16), rows.view(np.uint16))
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [0, 3000, 1, 2 << 20, 4097, 5 << 20]])
+def test_pieces_make_the_bytes_of_the_whole(path: Path, tmp_path: Path, sizes: list[int]) -> None:
+    rows = np.arange(sum(sizes), dtype=np.uint16)
+    with appending(tmp_path / "pieces.h5", "rows", len(rows), rows.dtype) as pieces:
+        for piece in np.split(rows, np.cumsum(sizes)[:-1]) if sizes else ():
+            pieces.append(piece)
+        sums = pieces.finish()
+    assert sums == write_contiguous(path, "rows", rows) == FileSum.of(tmp_path / "pieces.h5")
+    assert path.read_bytes() == (tmp_path / "pieces.h5").read_bytes()
+
+
+def test_pieces_that_do_not_make_the_whole_are_refused(path: Path) -> None:
+    with appending(path, "rows", 5, np.dtype(np.uint16)) as pieces:
+        pieces.append(np.zeros(2, np.uint16))
+        with pytest.raises(ValueError, match=r"tokens\.h5: 4 bytes of 10 were appended"):
+            pieces.finish()
 
 
 def test_rows_that_lie_apart_in_memory_are_written_right(path: Path) -> None:

@@ -4,6 +4,7 @@ Values are the bits of non-negative floats, which sort as the integers that they
 functions do without jaxtyping, which numba cannot read.
 """
 
+from functools import cache
 from typing import Any, no_type_check
 
 import numpy as np
@@ -14,11 +15,16 @@ Array = np.ndarray[Any, Any]
 
 BINS = 64
 TOP = 64
+_STRIDE = 64
+"""Values that are passed by at once where none is strong."""
 
 
+@cache
 def half_table() -> Float32[np.ndarray, "65536"]:
-    """Return the float32 (65536,) that each float16 bit pattern stands for."""
-    return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    """Return the float32 (65536,) that each float16 bit pattern stands for, read-only."""
+    table = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+    table.flags.writeable = False
+    return table
 
 
 def bin_edges() -> Float64[np.ndarray, "65"]:
@@ -29,24 +35,6 @@ def bin_edges() -> Float64[np.ndarray, "65"]:
     edges = [0.0, 2.0**-15]
     edges += [2.0 ** (octave - 14) * (1 + half / 2) for octave in range(31) for half in (0, 1)]
     return np.array([*edges, np.inf])
-
-
-@no_type_check
-@njit(cache=True)
-def _sift(heap: Array, place: int) -> None:
-    """Restore a min-heap in which the item at `place` may be too large."""
-    size, item = heap.shape[0], heap[place]
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        if child + 1 < size and heap[child + 1] < heap[child]:
-            child += 1
-        if heap[child] >= item:
-            break
-        heap[place] = heap[child]
-        place = child
-    heap[place] = item
 
 
 @no_type_check
@@ -144,36 +132,66 @@ def _floor(histogram: Array, wanted: int) -> int:
 
 @no_type_check
 @njit(cache=True)
-def _raised(keys: Array, floor: int, shift: int, wanted: int) -> int:
-    """Return a floor, at least `floor`, that at least `wanted` of `keys` reach, and hardly more:
-    their values are counted in 64 bins above it."""
-    counts = np.zeros(64, np.uint32)
-    for entry in range(keys.shape[0]):
-        value = np.int64(keys[entry] >> np.uint64(32))
-        counts[min((value - floor) >> shift, 63)] += 1
-    return floor + (_floor(counts, wanted) << shift)
+def _largest(values: Array) -> int:
+    """Return the largest of unsigned `values`, which is vectorised."""
+    largest = values[0]
+    for entry in range(1, values.shape[0]):
+        largest = max(largest, values[entry])
+    return largest
 
 
 @no_type_check
 @njit(cache=True)
-def _keep_best(keys: Array, floor: int, heap: Array) -> None:
-    """Fill `heap`, zeros, with the largest of `keys`; those of lower value than `floor` are not
-    among them."""
-    size, held = heap.shape[0], 0
-    least = np.uint64(floor) << np.uint64(32)
-    for entry in range(keys.shape[0]):
-        key = keys[entry]
-        if key < least:
+def _reaching(values: Array, floor: int, places: Array) -> int:
+    """Fill `places` with where `values` are at least `floor`, ascending; return how many are."""
+    held, stop = 0, values.shape[0] // _STRIDE * _STRIDE
+    for begin in range(0, values.shape[0], _STRIDE):
+        end = begin + _STRIDE
+        if begin == stop:
+            end = values.shape[0]
+        elif _largest(values[begin:end]) < floor:
             continue
-        if held < size:
-            heap[held] = key
-            held += 1
-            if held == size:
-                for place in range(size // 2 - 1, -1, -1):
-                    _sift(heap, place)
-        elif key > heap[0]:
-            heap[0] = key
-            _sift(heap, 0)
+        for entry in range(begin, end):
+            places[held] = entry  # written always, kept or not: nothing to predict
+            held += values[entry] >= floor
+    return held
+
+
+@no_type_check
+@njit(cache=True)
+def _nth(values: Array, places: Array, floor: int, most: int, wanted: int) -> int:
+    """Return the `wanted`-th largest of the values at `places`, all from `floor` to `most`: of 64
+    bins of equal width the one that it lies in, of that one's 64 bins, and so on."""
+    shift = 0
+    while (most - floor) >> shift > 63:
+        shift += 1
+    while True:
+        counts = np.zeros(65, np.uint32)
+        for place in places:
+            above = np.int64(values[place]) - floor
+            counts[min(above >> shift, 63) if above >= 0 else 64] += np.uint32(1)
+        floor += _floor(counts[:64], wanted) << shift
+        if shift == 0:
+            return floor
+        shift = max(shift - 6, 0)
+
+
+@no_type_check
+@njit(cache=True)
+def _keep_best(values: Array, places: Array, least: int, wanted: int) -> int:
+    """Move the `wanted` strongest of `places` to their front, in order; return how many those are.
+
+    `least` is the value of the weakest; of those that have it, the first are taken.
+    """
+    equals, held = wanted, 0
+    for place in places:
+        equals -= values[place] > least
+    for place in places:
+        is_equal = (values[place] == least) & (equals > 0)
+        places[held] = place  # written always, as above
+        held += (values[place] > least) | is_equal
+        equals -= is_equal
+    return held
 
 
 @no_type_check
@@ -186,31 +204,31 @@ def strongest(
     base: int,
     lowest: Array,
     histogram: Array,
+    most: Array,
     top: Array,
 ) -> None:
-    """Fill `top` (n_features, 64) uint64, zeros, with each feature's strongest entries.
+    """Fill `top` (features, 64) uint64, zeros, with each feature's strongest entries, in no order.
 
     An entry is value bits << 32 | ~token: larger is stronger, and of equals the earlier token. 0 is
     no entry. `base` is the first token of the part, `lowest` the least bits of each bin: what lies
-    in lower bins than the 64th strongest is passed by.
+    in lower bins than the 64th strongest is passed by. `most` are the largest bits.
     """
-    size = top.shape[1]
-    shift = 3 if values.itemsize == 2 else 16  # a bin in 64
-    keys = np.empty(1, np.uint64)
+    size, places = top.shape[1], np.empty(1, np.uint32)
     for feature in range(top.shape[0]):
-        bin_of_last = _floor(histogram[feature], size)
-        floor = np.int64(lowest[bin_of_last])
+        run = feature * segments
+        start, stop = np.int64(offsets[run]), np.int64(offsets[run + segments])
+        mine, bin_of_last = values[start:stop], _floor(histogram[feature], size)
         room = histogram[feature, bin_of_last:].sum() + 1
-        if room > keys.shape[0]:
-            keys = np.empty(room, np.uint64)
-        held = 0
-        for segment in range(segments):
-            begin = 0xFFFFFFFF - (base + (segment << 16))
-            run = feature * segments + segment
-            for entry in range(offsets[run], offsets[run + 1]):
-                value = np.int64(values[entry])  # written always, kept or not: nothing to predict
-                keys[held] = np.uint64((value << 32) | (begin - np.int64(tokens[entry])))
-                held += value >= floor
-        if held > size:
-            floor = _raised(keys[:held], floor, shift, size)
-        _keep_best(keys[:held], floor, top[feature])
+        if room > places.shape[0]:
+            places = np.empty(room, np.uint32)
+        found = places[: _reaching(mine, lowest[bin_of_last], places)]
+        if found.shape[0] > size:
+            least = _nth(mine, found, np.int64(lowest[bin_of_last]), np.int64(most[feature]), size)
+            found = found[: _keep_best(mine, found, least, size)]
+        for held in range(found.shape[0]):
+            entry = start + found[held]
+            while entry >= offsets[run + 1]:
+                run += 1
+            token = base + ((run - feature * segments) << 16) + np.int64(tokens[entry])
+            value = np.int64(values[entry])
+            top[feature, held] = np.uint64((value << 32) | (0xFFFFFFFF - token))

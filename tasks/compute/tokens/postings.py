@@ -1,15 +1,20 @@
 """Postings of a part: the entries of its segments, feature by feature, with their statistics."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int32, Shaped, UInt, UInt16, UInt32, UInt64
+from jaxtyping import Float, Float32, Float64, Int32, Int64, Shaped, UInt, UInt16, UInt32, UInt64
 
 SEGMENT_TOKENS = 1 << 16
 _LARGEST_HALF = 0x477FEFFF  # the float32 below which a value rounds to a finite float16
 _LARGEST_FLOAT = 0x7F7FFFFF
+_ROOM_ENTRIES = 1 << 18  # what is sorted at once, so that it is still in the cache when it is used
+
+Pieces = Iterable[tuple[Int32[np.ndarray, "_ k"], Float32[np.ndarray, "_ k"]]]
+Keep = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], object]
+"""Takes tokens (n,) uint16 and values (n,) float16 or float32, which are overwritten afterwards."""
 
 
 class BadEntry(ValueError):
@@ -21,8 +26,26 @@ class BadEntry(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Postings:
-    """The active entries of a part, feature by feature, in each by token.
+class Parted:
+    """The active entries of a part, in blocks of tokens, in each by buckets of features."""
+
+    first_token: int
+    packed: UInt[np.ndarray, " _"]
+    starts: UInt32[np.ndarray, "blocks _"]
+    """Where each block's buckets begin in `packed`, and where its last one ends."""
+    counts: UInt32[np.ndarray, "segments features"]
+    """How many entries each feature has in each segment."""
+    entries: int
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """What values are kept as."""
+        return np.dtype(np.float16 if self.packed.dtype == np.uint32 else np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """Where the entries of each feature lie in a part, and their statistics.
 
     Feature f has the entries offsets[f * segments] to offsets[(f + 1) * segments].
     """
@@ -30,10 +53,6 @@ class Postings:
     segments: int
     offsets: UInt32[np.ndarray, " runs"]
     """(n_features * segments + 1,) uint32: where a feature's entries in a segment begin."""
-    tokens: UInt16[np.ndarray, " entries"]
-    """(entries,) uint16: the token, counted from the first of its segment."""
-    values: Float[np.ndarray, " entries"]
-    """(entries,) float16 or float32, all > 0."""
     sums: Float64[np.ndarray, " features"]
     """(n_features,) float64."""
     squares: Float64[np.ndarray, " features"]
@@ -44,16 +63,16 @@ class Postings:
     """(n_features, 64) uint64, value bits << 32 | ~token, best first, 0 for none."""
 
 
-def build_postings(
-    pieces: Iterable[tuple[Int32[np.ndarray, "_ k"], Float32[np.ndarray, "_ k"]]],
+def part_entries(
+    pieces: Pieces,
     *,
     count: int,
     n_features: int,
     k: int,
     first_token: int,
     values: Literal["f16", "f32"],
-) -> Postings:
-    """Return the postings of `count` segments of at most 65,536 tokens, given in pieces.
+) -> Parted:
+    """Return the active entries of `count` segments of at most 65,536 tokens, given in pieces.
 
     A piece is (features (n, k) int32, values (n, k) float32); all but the last have a multiple of
     2,048 tokens. Raises BadEntry, and ValueError for more entries than 32 bits count.
@@ -63,41 +82,13 @@ def build_postings(
             f"{count} segments of {k} listed features a token are {count * SEGMENT_TOKENS * k:,} "
             f"entries; a part holds fewer than 2^32. Set part_rows to at most {_most(k)}."
         )
-    from tasks.compute.tokens.sorting import DUPLICATE, gather
+    from tasks.compute.tokens.sorting import BLOCK_TOKENS, BUCKET_FEATURES, part
 
     is_half = values == "f16"
     packed = np.empty(count * SEGMENT_TOKENS * k, np.uint32 if is_half else np.uint64)
-    starts, counts, entries = _part(pieces, packed, count, n_features, first_token)
-    offsets = np.empty(n_features * count + 1, np.uint32)
-    offsets[-1] = entries
-    tokens = np.empty(entries, np.uint16)
-    bits = np.empty(entries, np.uint16 if is_half else np.uint32)
-    by_feature = offsets[:-1].reshape(n_features, count)
-    if (twice := gather(packed, starts, counts, by_feature, tokens, bits)) >= 0:
-        raise BadEntry(DUPLICATE, first_token + twice)
-    del packed
-    return _described(count, offsets, tokens, bits, n_features, first_token)
-
-
-def _most(k: int) -> int:
-    return ((1 << 32) - 1) // (SEGMENT_TOKENS * k)
-
-
-def _part(
-    pieces: Iterable[tuple[Int32[np.ndarray, "_ k"], Float32[np.ndarray, "_ k"]]],
-    packed: UInt[np.ndarray, " _"],
-    segments: int,
-    n_features: int,
-    first_token: int,
-) -> tuple[UInt32[np.ndarray, "blocks _"], UInt32[np.ndarray, "segments features"], int]:
-    """Fill `packed`; return where each block's buckets begin, how many entries each feature has in
-    each segment, and how many entries there are."""
-    from tasks.compute.tokens.sorting import BLOCK_TOKENS, BUCKET_FEATURES, part
-
     buckets = -(-n_features // BUCKET_FEATURES)
-    starts = np.zeros((segments * SEGMENT_TOKENS // BLOCK_TOKENS, buckets + 1), np.uint32)
-    counts = np.zeros((segments, n_features), np.uint32)
-    is_half = packed.dtype == np.uint32
+    starts = np.zeros((count * SEGMENT_TOKENS // BLOCK_TOKENS, buckets + 1), np.uint32)
+    counts = np.zeros((count, n_features), np.uint32)
     limit = _LARGEST_HALF if is_half else _LARGEST_FLOAT
     block, entries = 0, 0
     for features, given in pieces:
@@ -108,31 +99,100 @@ def _part(
         if fault:
             raise BadEntry(fault, first_token + block * BLOCK_TOKENS + token)
         block += -(-len(features) // BLOCK_TOKENS)
-    return starts, counts, entries
+    return Parted(first_token, packed, starts, counts, entries)
 
 
-def _described(
-    segments: int,
-    offsets: UInt32[np.ndarray, " _"],
-    tokens: UInt16[np.ndarray, " n"],
-    bits: UInt[np.ndarray, " n"],
-    n_features: int,
-    first_token: int,
-) -> Postings:
-    from tasks.compute.tokens.kernels import BINS, TOP, bin_edges, strongest
+def _most(k: int) -> int:
+    return ((1 << 32) - 1) // (SEGMENT_TOKENS * k)
 
-    sums, squares = np.empty(n_features), np.empty(n_features)
-    histogram = np.zeros((n_features, BINS), np.uint32)
-    most = np.empty(n_features, bits.dtype)
-    describe(offsets[::segments], bits, sums, squares, most, histogram)
-    top = np.zeros((n_features, TOP), np.uint64)
-    kind = np.float16 if bits.dtype == np.uint16 else np.float32
+
+def gather_entries(parted: Parted, keep: Keep) -> Summary:
+    """Give all entries to `keep`, feature by feature, in each by token; return their summary.
+
+    Raises BadEntry where a token lists a feature twice.
+    """
+    from tasks.compute.tokens.kernels import bin_edges
+
+    segments, n_features = parted.counts.shape
+    found = _blank(segments, n_features)
     with np.errstate(over="ignore"):  # float16 ends where the last bins begin
-        lowest = bin_edges()[:-1].astype(kind).view(bits.dtype)
-    strongest(offsets, segments, tokens, bits, first_token, lowest, histogram, top)
-    top.sort(axis=1)
-    values = bits.view(kind)
-    return Postings(segments, offsets, tokens, values, sums, squares, histogram, top[:, ::-1])
+        lowest = bin_edges()[:-1].astype(parted.kind)
+    for features, tokens, values in _sorted(parted, found.offsets):
+        _summarise(found, features, tokens, values, parted.first_token, lowest)
+        keep(tokens, values)
+    found.top.sort(axis=1)
+    return replace(found, top=found.top[:, ::-1])
+
+
+def _blank(segments: int, n_features: int) -> Summary:
+    from tasks.compute.tokens.kernels import BINS, TOP
+
+    return Summary(
+        segments,
+        np.zeros(n_features * segments + 1, np.uint32),
+        np.zeros(n_features),
+        np.zeros(n_features),
+        np.zeros((n_features, BINS), np.uint32),
+        np.zeros((n_features, TOP), np.uint64),
+    )
+
+
+def _sorted(
+    parted: Parted, offsets: UInt32[np.ndarray, " runs"]
+) -> Iterator[tuple[slice, np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    """Yield features with their tokens and values, in one room again and again; fill `offsets`."""
+    from tasks.compute.tokens.sorting import BUCKET_FEATURES, DUPLICATE, gather
+
+    segments, n_features = parted.counts.shape
+    runs = offsets[:-1].reshape(n_features, segments)
+    listed = parted.counts.sum(axis=0, dtype=np.int64)
+    sizes = np.add.reduceat(listed, np.arange(0, n_features, BUCKET_FEATURES))
+    words = np.empty(sizes.max(), parted.packed.dtype)
+    room = max(_ROOM_ENTRIES, len(words))
+    tokens, values = np.empty(room, np.uint16), np.empty(room, parted.kind)
+    bits, begin = values.view(f"u{values.itemsize}"), 0
+    for first, stop in _groups(sizes):
+        given = (parted.packed, parted.starts, parted.counts, first, stop, begin)
+        twice = gather(*given, runs, words, tokens, bits)
+        if twice >= 0:
+            raise BadEntry(DUPLICATE, parted.first_token + twice)
+        features = slice(first * BUCKET_FEATURES, min(stop * BUCKET_FEATURES, n_features))
+        count = int(sizes[first:stop].sum())
+        begin += count
+        offsets[features.stop * segments] = begin
+        yield features, tokens[:count], values[:count]
+
+
+def _groups(sizes: Int64[np.ndarray, " buckets"]) -> Iterator[tuple[int, int]]:
+    """Yield the first of some buckets that fit the room together, or of one, and the next ones."""
+    ends, first = np.cumsum(sizes), 0
+    while first < len(sizes):
+        most = ends[first] - sizes[first] + _ROOM_ENTRIES
+        stop = max(first + 1, int(np.searchsorted(ends, most, side="right")))
+        yield first, stop
+        first = stop
+
+
+def _summarise(
+    found: Summary,
+    features: slice,
+    tokens: UInt16[np.ndarray, " n"],
+    values: Float[np.ndarray, " n"],
+    first_token: int,
+    lowest: Float[np.ndarray, " bins"],
+) -> None:
+    """Fill in the statistics of some features; `lowest` is the least value of each bin."""
+    from tasks.compute.tokens.kernels import strongest
+
+    segments, unsigned = found.segments, f"u{values.itemsize}"
+    runs = found.offsets[features.start * segments : features.stop * segments + 1]
+    runs = runs - runs[0]
+    sums, squares = found.sums[features], found.squares[features]
+    histogram, top = found.histogram[features], found.top[features]
+    bits, most = values.view(unsigned), np.empty(len(sums), unsigned)
+    describe(runs[::segments], bits, sums, squares, most, histogram)
+    least = lowest.view(unsigned)
+    strongest(runs, segments, tokens, bits, first_token, least, histogram, most, top)
 
 
 def describe(

@@ -2,8 +2,8 @@
 
 A block of 2,048 tokens is first parted into buckets of 64 features, each entry one word (value,
 feature in its bucket, token in its block), and features are counted; then each bucket of all blocks
-is sorted. Both steps write to few places at once, which stay in the innermost cache. The first
-reads in order; the second asks early for what lies in the blocks to come.
+is sorted, in a room that stays in the cache. Both steps write to few places at once. The first
+asks early for the lines that it will write, the second for what lies in the blocks to come.
 
 Values travel as the bits of non-negative floats, which sort as the integers that they are. The
 compiled functions do without jaxtyping, which numba cannot read.
@@ -32,7 +32,7 @@ _LINE_BYTES = 64
 @no_type_check
 @intrinsic
 def _fetch_early(typing: Any, array: Any, place: Any) -> Any:
-    """Have the cache line of array[place] on its way before it is read; it changes no value."""
+    """Have the cache line of array[place] on its way before it is used; it changes no value."""
 
     def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, given[0]).data
@@ -161,6 +161,7 @@ def part(
     in `counts` (segments, n_features) each feature's entries. Returns (end, fault, token), fault 0
     if none.
     """
+    step = _LINE_BYTES // out.itemsize
     for block in range((features.shape[0] + BLOCK_TOKENS - 1) // BLOCK_TOKENS):
         rows = slice(block * BLOCK_TOKENS, (block + 1) * BLOCK_TOKENS)
         listed, values = features[rows], bits[rows]
@@ -168,10 +169,12 @@ def part(
         mine = counts[(first + block) // _SEGMENT_BLOCKS]
         flat = listed.reshape(-1)
         if _are_all_active(flat, values.reshape(-1), limit, n_features):
-            for entry in range(flat.shape[0]):
-                feature = np.uint32(flat[entry])
-                cursors[feature >> np.uint32(6)] += np.uint32(1)
-                mine[feature] += np.uint32(1)
+            for line in range(0, flat.shape[0], step):
+                _fetch_early(out, begin + line)  # of this block, whose bytes come in no order
+                for entry in range(line, min(line + step, flat.shape[0])):
+                    feature = np.uint32(flat[entry])
+                    cursors[feature >> np.uint32(6)] += np.uint32(1)
+                    mine[feature] += np.uint32(1)
         else:
             fault, token = _count(listed, values, limit, n_features, cursors, mine)
             if fault:
@@ -187,36 +190,9 @@ def part(
 
 @no_type_check
 @njit(cache=True)
-def _first_twice(tokens: Array) -> int:
-    """Return the first of ascending `tokens` that is there twice."""
-    for entry in range(1, tokens.size):
-        if tokens[entry] == tokens[entry - 1]:
-            return tokens[entry]
-    return -1
-
-
-@no_type_check
-@njit(cache=True)
-def _place_bucket(
-    packed: Array,
-    starts: Array,
-    counts: Array,
-    bucket: int,
-    place: int,
-    offsets: Array,
-    tokens: Array,
-    values: Array,
-) -> int:
-    """Sort the entries of a bucket, the first of which goes to `place`; return where it ends.
-
-    `offsets` (features of the bucket, segments) are filled.
-    """
-    cursors = np.zeros(BUCKET_FEATURES, np.uint64)
-    for feature in range(offsets.shape[0]):
-        cursors[feature] = place
-        for segment in range(offsets.shape[1]):
-            offsets[feature, segment] = place
-            place += counts[segment, bucket * BUCKET_FEATURES + feature]
+def _sort_bucket(packed: Array, starts: Array, bucket: int, cursors: Array, words: Array) -> None:
+    """Write each entry of a bucket to where `cursors` say that its feature goes on, as value << 16
+    | token in its segment."""
     step = _LINE_BYTES // packed.itemsize
     for block in range(starts.shape[0]):
         ahead = block + _AHEAD_BLOCKS
@@ -229,51 +205,76 @@ def _place_bucket(
             word = np.uint64(packed[entry])
             feature = (word >> np.uint64(11)) & np.uint64(63)
             goes = cursors[feature]
-            tokens[goes] = base + (word & np.uint64(2047))
-            values[goes] = word >> np.uint64(17)
+            token = base + (word & np.uint64(2047))
+            words[goes] = (word >> np.uint64(17) << np.uint64(16)) | token
             cursors[feature] = goes + np.uint64(1)
-    return place
 
 
 @no_type_check
 @njit(cache=True)
-def _twice(tokens: Array, starts: Array, stop: int) -> int:
-    """Return the first token of a feature that a segment has twice, or -1; `starts` are where its
-    entries in each segment begin."""
-    same, into = 0, tokens[starts[0] : stop]
-    for entry in range(1, into.shape[0]):
-        same += into[entry] == into[entry - 1]
-    if not same:
-        return -1
-    for segment in range(starts.shape[0]):
-        end = stop
-        if segment + 1 < starts.shape[0]:
-            end = starts[segment + 1]
-        token = np.int64(_first_twice(tokens[starts[segment] : end]))
-        if token >= 0:
-            return (segment << 16) + token
-    return -1  # two segments that meet in the same offset
+def _split(words: Array, tokens: Array, values: Array) -> bool:
+    """Fill `tokens` and `values` from `words`; return whether a token follows its equal."""
+    for entry in range(words.shape[0]):
+        word = words[entry]
+        tokens[entry] = word
+        values[entry] = word >> np.uint32(16)
+    same = 0
+    for entry in range(1, words.shape[0]):  # apart: both are vectorised
+        same += tokens[entry] == tokens[entry - 1]
+    return same > 0
+
+
+@no_type_check
+@njit(cache=True)
+def _twice(tokens: Array, starts: Array, begin: int, end: int) -> int:
+    """Return the first token that a feature has twice in a segment, or -1.
+
+    `starts` (features, segments) minus `begin` are where their entries begin in `tokens`; the last
+    end at `end`.
+    """
+    flat = starts.reshape(-1)
+    for run in range(flat.shape[0]):
+        stop = np.int64(flat[run + 1]) - begin if run + 1 < flat.shape[0] else end
+        for entry in range(np.int64(flat[run]) - begin + 1, stop):
+            if tokens[entry] == tokens[entry - 1]:
+                return (run % starts.shape[1] << 16) + np.int64(tokens[entry])
+    return -1  # two runs that meet in the same offset
 
 
 @no_type_check
 @njit(cache=True)
 def gather(
-    packed: Array, starts: Array, counts: Array, offsets: Array, tokens: Array, values: Array
+    packed: Array,
+    starts: Array,
+    counts: Array,
+    first: int,
+    stop: int,
+    begin: int,
+    offsets: Array,
+    words: Array,
+    tokens: Array,
+    values: Array,
 ) -> int:
-    """Sort what `part` wrote by feature, in a feature by token; return -1.
+    """Sort the buckets from `first` to `stop` of what `part` wrote by feature, in a feature by
+    token; return -1.
 
-    Fills `offsets` (n_features, segments), `tokens` (offset inside the segment) and `values`
-    (bits). Where a token lists a feature twice, that token is returned.
+    `begin` entries lie before them. Fills their rows of `offsets` (n_features, segments), and from
+    their beginning `tokens` (offset inside the segment) and `values` (bits); `words` has room for
+    one bucket. Where a token lists a feature twice, that token is returned.
     """
-    place = 0
-    for bucket in range(starts.shape[1] - 1):
+    place = begin
+    for bucket in range(first, stop):
         mine = offsets[bucket * BUCKET_FEATURES : (bucket + 1) * BUCKET_FEATURES]
-        place = _place_bucket(packed, starts, counts, bucket, place, mine, tokens, values)
+        cursors, at = np.zeros(BUCKET_FEATURES, np.uint64), place
         for feature in range(mine.shape[0]):
-            stop = place
-            if feature + 1 < mine.shape[0]:
-                stop = mine[feature + 1, 0]
-            token = _twice(tokens, mine[feature], stop)
+            cursors[feature] = place - at
+            for segment in range(mine.shape[1]):
+                mine[feature, segment] = place
+                place += np.int64(counts[segment, bucket * BUCKET_FEATURES + feature])
+        _sort_bucket(packed, starts, bucket, cursors, words)
+        span = slice(at - begin, place - begin)
+        if _split(words[: place - at], tokens[span], values[span]):
+            token = _twice(tokens[span], mine, at, place - at)
             if token >= 0:
                 return token
     return -1

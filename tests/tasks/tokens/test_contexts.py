@@ -161,6 +161,10 @@ def test_equal_counts_are_taken(built: Any) -> None:
     [
         (lambda counts: counts + 1, "special tokens: every review has 1 more"),
         (lambda counts: np.minimum(counts, 12), "truncation: no review has more than 12 tokens"),
+        (
+            lambda counts: np.minimum(counts + 2, 12),
+            "special tokens, 2 a review, and truncation at 12",
+        ),
         (lambda counts: counts + np.arange(len(counts)) % 2, "another tokenizer, or texts that"),
     ],
 )

@@ -24,7 +24,7 @@ REVIEWS = np.arange(60) // 10
 
 
 @pytest.mark.parametrize(
-    ("reader", "changed"), [("read_arrays", "metadata"), ("build_postings", "activations")]
+    ("reader", "changed"), [("read_arrays", "metadata"), ("part_entries", "activations")]
 )
 def test_a_file_that_changes_while_it_is_read_is_not_sealed(
     files_of: Callable[..., FilesSource],
@@ -85,7 +85,7 @@ def test_other_metadata_are_joined_with_the_same_postings(
                "stars": np.full(len(table), 5), "useful": table["useful"],
                "user_ids": table["user_id"], "business_ids": table["business_id"]}  # fmt: skip
     write_metadata(files.metadata, {name: list(rows) for name, rows in columns.items()})
-    monkeypatch.setattr(indexing, "build_postings", None)  # nothing is sorted again
+    monkeypatch.setattr(indexing, "part_entries", None)  # nothing is sorted again
     second = index_of(files, tmp_path / "store", 4)
     assert second.artifact != first.artifact
     assert second.path == first.path

@@ -1,20 +1,39 @@
 """The compiled kernels, held to plain NumPy."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
+from tasks.compute.tokens import postings
 from tasks.compute.tokens.kernels import bin_edges, half_table
-from tasks.compute.tokens.postings import BadEntry, Postings, build_postings
+from tasks.compute.tokens.postings import BadEntry, Pieces, Summary, gather_entries, part_entries
 
 Array = np.ndarray[Any, Any]
 Kept = Literal["f16", "f32"]
 
 
-def built(features: Array, values: Array, kept: Kept = "f16", n_features: int = 9) -> Postings:
+@dataclass(frozen=True, eq=False)
+class Built(Summary):
+    """A summary, with the entries that were given to be kept."""
+
+    tokens: Array
+    values: Array
+
+
+def build(pieces: Pieces, **settings: Any) -> Built:
+    """Return the postings of `pieces`."""
+    parted = part_entries(pieces, **settings)
+    kept: list[tuple[Array, Array]] = []
+    found = gather_entries(parted, lambda *given: kept.append((given[0].copy(), given[1].copy())))
+    tokens, values = (np.concatenate(column) for column in zip(*kept, strict=True))
+    return Built(**vars(found), tokens=tokens, values=values)
+
+
+def built(features: Array, values: Array, kept: Kept = "f16", n_features: int = 9) -> Built:
     """Return the postings of one segment."""
-    return build_postings(
+    return build(
         [(features, values)],
         count=1,
         n_features=n_features,
@@ -32,7 +51,7 @@ def column(values: Array) -> tuple[Array, Array]:
 
 def test_more_entries_than_32_bits_count_are_refused() -> None:
     with pytest.raises(ValueError, match=r"fewer than 2\^32\. Set part_rows to at most 2047"):
-        build_postings([], count=2048, n_features=9, k=32, first_token=0, values="f16")
+        build([], count=2048, n_features=9, k=32, first_token=0, values="f16")
 
 
 def test_float16_is_numpys_rounding_to_nearest_even() -> None:
@@ -80,6 +99,19 @@ def test_the_strongest_are_those_of_a_sort(kept: Kept, count: int) -> None:
     assert (top[len(wanted) :] == 0).all()
 
 
+@pytest.mark.parametrize("kept", ["f16", "f32"])
+@pytest.mark.parametrize("lowest", [-40, -14, 3])
+def test_the_strongest_are_found_among_values_of_any_size(kept: Kept, lowest: int) -> None:
+    random = np.random.default_rng(6)
+    values = np.exp2(random.uniform(lowest, lowest + 9, 4000)).astype(np.float32)
+    values[random.integers(0, 4000, 300)] = values.max()  # more equals than there is room for
+    values[random.integers(0, 4000, 280)] = values.min()
+    found = built(*column(values), kept=kept)
+    wanted = np.lexsort((np.arange(4000), -found.values.astype(np.float64)))[:64]
+    tokens = 0xFFFFFFFF - (found.top[0] & np.uint64(0xFFFFFFFF))
+    np.testing.assert_array_equal(tokens.astype(np.int64), wanted)
+
+
 def test_equal_values_rank_by_token() -> None:
     top = built(*column(np.ones(1000, np.float32))).top[0]
     tokens = 0xFFFFFFFF - (top & np.uint64(0xFFFFFFFF))
@@ -112,11 +144,11 @@ def test_a_token_listed_twice_over_parted_blocks_is_told_and_neighbours_are_not(
     features[:, 1] = 1 + np.arange(70_000) % 100  # two buckets, 35 blocks, two segments
     values = np.ones(features.shape, np.float32)
     whole = [(features[:65_536], values[:65_536]), (features[65_536:], values[65_536:])]
-    found = build_postings(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
+    found = build(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
     assert found.offsets[[1, 2]].tolist() == [65_536, 70_000]
     features[69_999, 1] = 0
     with pytest.raises(BadEntry) as caught:
-        build_postings(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
+        build(whole, count=2, n_features=101, k=2, first_token=0, values="f16")
     assert (caught.value.fault, caught.value.token) == (4, 69_999)
 
 
@@ -124,13 +156,17 @@ def test_the_same_offset_in_two_segments_is_no_repeat() -> None:
     features, values = np.zeros((65_537, 1), np.int32), np.zeros((65_537, 1), np.float32)
     values[0] = values[65_536] = 1
     whole = [(features[:65_536], values[:65_536]), (features[65_536:], values[65_536:])]
-    found = build_postings(whole, count=2, n_features=1, k=1, first_token=0, values="f32")
+    found = build(whole, count=2, n_features=1, k=1, first_token=0, values="f32")
     assert found.tokens.tolist() == [0, 0]
     assert found.offsets.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("n_features", [64, 65, 200])
-def test_postings_are_those_of_a_stable_sort_whatever_the_buckets(n_features: int) -> None:
+@pytest.mark.parametrize("room", [1, 20_000, 1 << 18])
+def test_postings_are_those_of_a_stable_sort_whatever_the_buckets_and_the_room(
+    monkeypatch: pytest.MonkeyPatch, n_features: int, room: int
+) -> None:
+    monkeypatch.setattr(postings, "_ROOM_ENTRIES", room)
     random = np.random.default_rng(5)
     features = np.argsort(random.random((5000, n_features)), axis=1)[:, :7].astype(np.int32)
     values = random.integers(-2, 9, features.shape).astype(np.float32)
@@ -140,3 +176,6 @@ def test_postings_are_those_of_a_stable_sort_whatever_the_buckets(n_features: in
     tokens = np.repeat(np.arange(5000), 7)[active][order]
     np.testing.assert_array_equal(found.tokens, tokens)
     np.testing.assert_array_equal(found.values, values.ravel()[active][order])
+    counts = np.bincount(features.ravel()[active], minlength=n_features)
+    np.testing.assert_array_equal(np.diff(found.offsets), counts)
+    np.testing.assert_array_equal(found.histogram.sum(axis=1), counts)
