@@ -1,7 +1,7 @@
 """Foresight: what a making would do, said before anything is done. Writes nothing."""
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,7 +83,7 @@ def foresee(
     elif changed:
         reasons = [_changes(store, relative, changed)]
     else:
-        reasons = _differences(store, catalog, making, relative, promised or {})
+        reasons = _differences(store, catalog, making, relative, promised or {}, work.offers)
     if work.sealed:
         reasons = [f"an earlier run left {work.sealed} of {work.parts} parts", *reasons]
     return Foreseen(
@@ -108,6 +108,8 @@ class _Work:
     parts_to_make: int
     rows_to_make: int
     rows_taken_over: int
+    offers: Sequence[Donation]
+    """What the run would be offered to take over."""
 
 
 def blocked(name: str, making: Making, why: str) -> Foreseen:
@@ -140,8 +142,8 @@ def _work(store: ArtifactStore, catalog: Catalog, making: Making, given: Circums
         rows_each = given.part_rows or kind.part_rows
         parts = cut(making.rows, offers, rows_each, pieces=kind.row_wise)
         done, pending = {}, parts
-    holders = holders_of(offers)
-    to_make = [rows for rows in pending if not holding(rows, holders.get(rows[0], []))]
+    holders = holders_of(offers, pending)
+    to_make = [rows for rows in pending if not holding(rows, holders[rows[0]])]
     rows_to_make = sum(map(len, to_make))
     return _Work(
         parts=len(parts),
@@ -149,6 +151,7 @@ def _work(store: ArtifactStore, catalog: Catalog, making: Making, given: Circums
         parts_to_make=len(to_make),
         rows_to_make=rows_to_make,
         rows_taken_over=sum(map(len, pending)) - rows_to_make,
+        offers=offers,
     )
 
 
@@ -193,6 +196,7 @@ def _differences(
     making: Making,
     relative: Entry,
     promised: Mapping[str, str],
+    offers: Sequence[Donation],
 ) -> list[str]:
     """Return a reason for each field, input and kind of row that is not as in `relative`."""
     told = []
@@ -204,16 +208,20 @@ def _differences(
         elif name not in making.recipe.row_inputs:  # of those the rows tell
             because = explain(catalog, key, relative.inputs.get(name, ""))
             told.append(f"{line} ({', '.join(because)})" if because else line)
-    told += _row_reasons(store, making, relative)
+    told += _row_reasons(store, making, relative, offers)
     return told or ["it was made before, and is no longer there"]
 
 
-def _row_reasons(store: ArtifactStore, making: Making, relative: Entry) -> list[str]:
+def _row_reasons(
+    store: ArtifactStore, making: Making, relative: Entry, offers: Sequence[Donation]
+) -> list[str]:
     """Return which rows are new and which are gone, for kinds whose rows stand alone."""
     if not find_kind(making.key.kind).row_wise:
         return []
     key = ArtifactKey.parse(relative.key)
-    before = {row for part in donations(store.folder(key), key) for row in part.marker.rows}
+    folder = store.folder(key)
+    offered = [offer for offer in offers if offer.parts.parent == folder]  # no need to read again
+    before = {row for part in offered or donations(folder, key) for row in part.marker.rows}
     now = set(making.rows)
     counts = {"new": len(now - before), "gone": len(before - now)}
     told = [f"{count:,} {word}" for word, count in counts.items() if count]

@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -115,15 +115,16 @@ class Hashes:
         with self._lock:
             self._database.close()
 
-    def recall(self, stamps: Sequence[Stamp], probe: str) -> dict[Stamp, Known]:
-        """Return what is known of those files that still bear the stamp they were read with.
+    def recall(self, stamps: Sequence[Stamp | None], probe: str) -> list[Known | None]:
+        """Return, for each stamp, what is known of that file, None where it bears another by now.
 
         `probe` names the version of the decoder's check. One query, whatever the number of files.
         """
         self.checkpoint()
-        wanted = {_place(stamp): stamp for stamp in stamps}
+        places = [stamp and _place(stamp) for stamp in stamps]
+        wanted = [place for place in places if place]
         if not wanted:
-            return {}
+            return [None] * len(stamps)
         query = (
             "SELECT f.place, f.size_bytes, f.mtime_ns, f.sha256, f.content_bytes, "
             "v.width_px, v.height_px, v.problem, v.is_checked "
@@ -135,7 +136,14 @@ class Hashes:
             rows = self._database.execute(
                 query, (probe, self._libraries, min(wanted), max(wanted))
             ).fetchall()
-        return dict(_known(rows, wanted))
+        found = {row[0]: row for row in rows}
+        pairs = zip(stamps, map(found.get, places), strict=True)
+        return [
+            Known(*row[3:])
+            if row and stamp and row[1] == stamp.size_bytes and row[2] == stamp.mtime_ns
+            else None
+            for stamp, row in pairs
+        ]
 
     def remember(
         self, stamp: Stamp, sha256: str | None, read_at_ns: int, size_bytes: int | None = None
@@ -237,12 +245,3 @@ def _stamp(path: Path) -> Stamp:
     path = Path(os.path.realpath(path))
     status = path.stat()
     return Stamp(str(path), status.st_size, status.st_mtime_ns)
-
-
-def _known(
-    rows: Iterable[Sequence[Any]], wanted: dict[bytes, Stamp]
-) -> Iterator[tuple[Stamp, Known]]:
-    for place, size_bytes, mtime_ns, *found in rows:
-        stamp = wanted.get(place)
-        if stamp and stamp.size_bytes == size_bytes and stamp.mtime_ns == mtime_ns:
-            yield stamp, Known(*found)
