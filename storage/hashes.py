@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from conf.errors import WorldError
 from conf.machine import package_version
@@ -99,8 +99,9 @@ class Hashes:
         self._new_files: dict[bytes, tuple[int, int, str | None, int | None]] = {}
         self._new_verdicts: dict[tuple[str, str], Verdict] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._is_writable = os.access(path.parent, os.W_OK)
         with self._explained():
-            self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
+            self._database = self._opened(path)
             self._prepare()
 
     def __enter__(self) -> Self:
@@ -177,8 +178,11 @@ class Hashes:
     def checkpoint(self) -> None:
         """Write what is new, so that it survives a kill.
 
-        Written at once rather than row by row, so that another process never waits long.
+        Written at once rather than row by row, so that another process never waits long. On a
+        read-only disk it is kept while this is open: what lies there can still be planned with.
         """
+        if not self._is_writable:
+            return
         with self._explained(), self._lock, self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
@@ -209,6 +213,11 @@ class Hashes:
             self.remember(stamp, sha256, read_at_ns, stamp.size_bytes)
             self.checkpoint()
         return sha256
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        """Return the database, in memory where none is on a read-only disk."""
+        place = path if self._is_writable or path.is_file() else ":memory:"
+        return sqlite3.connect(place, timeout=60, check_same_thread=False)
 
     def _prepare(self) -> None:
         (found,) = self._database.execute("PRAGMA user_version").fetchone()

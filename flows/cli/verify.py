@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print what is damaged; the exit code is 3 when anything is."""
+    from tasks.pages.tables import size
+
     store = ArtifactStore(runtime_of(given).store, create=False)
     findings = list(verify(store))
     bad = [finding for finding in findings if not finding.is_whole]
@@ -36,9 +38,9 @@ def run(given: argparse.Namespace) -> int:
         return DAMAGED if bad else DONE
     for finding in bad:
         print(f"{finding.state}: {finding.name}: {finding.reason}")
-    size = sum(finding.size_bytes for finding in findings) / 1e6
+    hashed = size(sum(finding.size_bytes for finding in findings))
     whole = len(findings) - len(bad)
-    print(f"{whole} of {len(findings)} artifacts are whole ({size:,.1f} MB hashed).")
+    print(f"{whole} of {len(findings)} artifacts are whole ({hashed} hashed).")
     if any(finding.state == "damaged" for finding in bad):
         print(f"What is damaged was moved to {store.path / 'quarantine'}, with the reason.")
     if bad:

@@ -65,7 +65,8 @@ _Facts = tuple[str | None, str, int, str | None, str, str | None]
 def _facts(ledger: Ledger) -> dict[str, _Facts]:
     """Return the facts of every row, by its uri. Plain tuples: of 100,000 rows it matters."""
     names = ("sha256", "split", "label", "label_name", "status", "reason")
-    return dict(zip(ledger.uri, zip(*(getattr(ledger, n) for n in names), strict=True), strict=True))
+    facts = zip(*(getattr(ledger, name) for name in names), strict=True)
+    return dict(zip(ledger.uri, facts, strict=True))
 
 
 def _what_became(was: _Facts, row: _Facts) -> str:

@@ -51,7 +51,7 @@ def test_a_dry_run_removes_nothing_and_names_the_next_step(
     before = store.published()
     assert main(["gc"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"^4 could go, .* MB\. To remove them: featuremill gc --delete$", out, re.M)
+    assert re.search(r"^4 could go, .* kB\. To remove them: featuremill gc --delete$", out, re.M)
     assert store.published() == before
 
 
