@@ -39,8 +39,9 @@ def run(given: argparse.Namespace) -> int:
     for finding in bad:
         print(f"{finding.state}: {finding.name}: {finding.reason}")
     hashed = size(sum(finding.size_bytes for finding in findings))
-    whole = len(findings) - len(bad)
-    print(f"{whole} of {len(findings)} artifacts are whole ({hashed} hashed).")
+    artifacts = [finding for finding in findings if finding.state != "dangling"]
+    whole = sum(finding.is_whole for finding in artifacts)
+    print(f"{whole} of {len(artifacts)} artifacts are whole ({hashed} hashed).")
     if any(finding.state == "damaged" for finding in bad):
         print(f"What is damaged was moved to {store.path / 'quarantine'}, with the reason.")
     if bad:
@@ -58,7 +59,7 @@ def _repair(store: ArtifactStore, bad: list[Finding], given: argparse.Namespace)
     runs, before = Runs(store.path), store.refs.all()
     found = (runs.maker_of(before.get(one.name, one.name)) for one in bad)
     for run in {run.id: run for run in found if run}.values():
-        execute_again(run, given)
+        execute_again(run, store, given)
     now = store.refs.all()
     lost = [one.name for one in bad if not _is_there(store, now.get(one.name, one.name))]
     for name in lost:

@@ -55,6 +55,14 @@ def test_a_dry_run_removes_nothing_and_names_the_next_step(
     assert store.published() == before
 
 
+@pytest.mark.parametrize("wrong", [["--keep", "-1"], ["--draft-days", "-0.5"]])
+def test_a_negative_number_is_refused(
+    wrong: list[str], store: ArtifactStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gc", *wrong]) == 2
+    assert "neither can be negative" in capsys.readouterr().err
+
+
 def test_delete_removes_what_the_dry_run_listed(
     store: ArtifactStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
