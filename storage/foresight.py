@@ -47,6 +47,8 @@ class Foreseen:
     """Bytes that the rows to make would take; None when nobody knows."""
     seconds: float | None = None
     """Seconds that making them would take, by earlier runs on this system; None without any."""
+    note: str = ""
+    """What the run would note of it, such as rows that failed."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def as_text(plan: "Plan") -> str:
     from tasks.pages.tables import as_text as table_text
     from tasks.pages.tables import size
 
-    header = ("artifact", "will be", "rows", "to make", "size", "time")
+    header = ("artifact", "will be", "rows", "to make", "size", "time", "")
     rows = [
         (
             one.name,
@@ -53,6 +53,7 @@ def as_text(plan: "Plan") -> str:
             f"{one.rows_to_make:,}" if one.state != "reuse" else "",
             "" if one.size_bytes is None else size(one.size_bytes),
             _time(one.seconds),
+            one.note,
         )
         for one in plan.artifacts
     ]
