@@ -1,8 +1,9 @@
 """Photographs: ingest, preprocess, features; each stage also alone, ten more cost ten."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,35 +58,47 @@ def photos(preset: Preset, runtime: Runtime | None = None) -> Run:
     return run.close()
 
 
-def make_photos(run: Run, preset: Preset, prefix: str = "") -> Path:
-    """Take photos through the stages of `preset` and return the batch's JSON file."""
+def make_photos(run: Run, preset: Preset, prefix: str = "") -> None:
+    """Take photos through the stages of `preset`, and export the batch.
+
+    What only an export needs is read there: a plan, which exports nothing, has nothing to read yet.
+    """
     if isinstance(preset.source, BatchSource):
-        return _features_of_batch(run, preset, preset.source, prefix)
+        _features_of_batch(run, preset, preset.source, prefix)
+        return
     folder = preset.out or run.runtime.store / "exports"
     originals = Images(*make_dataset(run, preset.source, f"{prefix}originals"), preset.source)
     exif = _ingest(run, originals, prefix)
+    taken_up = partial(_batch, run, preset, originals, exif, folder)
     if preset.stage == "features":
-        batch = _as_they_are(_batch(run, preset, originals, exif, folder))
-        same = {photo["photo_id"]: photo["photo_id"] for photo in batch["artifacts"]}
-        return _finish(run, preset, batch, Seen(originals, originals), same, {}, folder, prefix)
+        same = {content: content for content in originals.ledger.contents}
+        whole = Seen(originals, originals)
+        _finish(run, preset, lambda: _as_they_are(taken_up()), whole, same, {}, folder, prefix)
+        return
     standard = _standardise(run, preset, originals, prefix)
-    batch = ranked(_batch(run, preset, originals, exif, folder), standard, run.runtime)
+
+    def done() -> Tree:
+        batch = ranked(taken_up(), standard, run.runtime)
+        return batch if preset.stage == "ingest" else preprocessed(batch, standard, run.runtime)
+
     if preset.stage == "ingest":
-        run.act(lambda: _hand_on(run, folder, batch, standard, ("ranking",), ".ingest.json"))
-        return _place(folder, batch, ".ingest.json")
-    batch = preprocessed(batch, standard, run.runtime)
+        run.act(lambda: _hand_on(run, folder, done(), standard, ("ranking",), ".ingest.json"))
+        return
     keys = {"dataset": originals.dataset.key, "standard": standard.key}
-    goes_on, path = preset.stage == "all", _place(folder, batch, SUFFIX)
+    goes_on = preset.stage == "all"
 
-    def hand_on() -> None:
+    def hand_on(batch: Tree) -> None:
         _hand_on(run, folder, batch, standard, JPEGS, SUFFIX)
-        announce(PREPROCESSED, batch["batch_id"], keys, str(path), run.runtime, goes_on=goes_on)
+        path = str(_place(folder, batch, SUFFIX))
+        announce(PREPROCESSED, batch["batch_id"], keys, path, run.runtime, goes_on=goes_on)
 
-    run.act(hand_on)
     if not goes_on:
-        return path
-    with _as_source(run, path, batch, standard) as source:
-        return _features_of_batch(run, preset, source, prefix, originals, folder)
+        run.act(lambda: hand_on(done()))
+        return
+    batch = done()
+    run.act(lambda: hand_on(batch))
+    with _as_source(run, _place(folder, batch, SUFFIX), batch, standard) as source:
+        _features_of_batch(run, preset, source, prefix, originals, folder)
 
 
 def _ingest(run: Run, originals: Images, prefix: str) -> Artifact:
@@ -152,7 +165,7 @@ def _features_of_batch(
     prefix: str,
     originals: Images | None = None,
     out: Path | None = None,
-) -> Path:
+) -> None:
     """Make the features of a batch; `originals` are those of one that this run has just made."""
     batch, base = read_batch(source.path), source.base or source.path.absolute().parent
     seen = _seen(run, source, prefix, originals)
@@ -160,8 +173,8 @@ def _features_of_batch(
     if originals is None:
         faults |= changed(seen.originals.ledger)
     folder = out or preset.out or base
-    batch = moved(batch, base, folder)
-    return _finish(run, preset, batch, seen, contents, faults, folder, prefix)
+    here = partial(moved, batch, base, folder)
+    _finish(run, preset, here, seen, contents, faults, folder, prefix)
 
 
 def _seen(run: Run, source: BatchSource, prefix: str, originals: Images | None) -> Seen:
@@ -177,19 +190,15 @@ def _seen(run: Run, source: BatchSource, prefix: str, originals: Images | None) 
 def _finish(
     run: Run,
     preset: Preset,
-    batch: Tree,
+    batch: Callable[[], Tree],
     seen: Seen,
     contents: Mapping[str, str],
     faults: Mapping[str, str],
     folder: Path,
     prefix: str,
-) -> Path:
+) -> None:
     scored = make_scores(run, preset, seen, prefix)
-    path = _place(folder, batch, ".json")
-    if isinstance(preset.source, BatchSource) and path == preset.source.path.absolute():
-        path = _place(folder, batch, ".features.json")  # nobody's input is written over
-    run.act(lambda: _hand_out(run, preset, scored, batch, contents, faults, path))
-    return path
+    run.act(lambda: _hand_out(run, preset, scored, batch(), contents, faults, folder))
 
 
 def _hand_out(
@@ -199,8 +208,11 @@ def _hand_out(
     batch: Tree,
     contents: Mapping[str, str],
     faults: Mapping[str, str],
-    path: Path,
+    folder: Path,
 ) -> None:
+    path = _place(folder, batch, ".json")
+    if isinstance(preset.source, BatchSource) and path == preset.source.path.absolute():
+        path = _place(folder, batch, ".features.json")  # nobody's input is written over
     scores, thumbnails = read_scores(run, scored)
     done = with_features(batch, contents, scores, faults)
     sweep_exports(path.parent)

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Plan:
             return model
 
     def foresee(
-        self, run: Run, name: str, making: Making, changed: Callable[[Any], str] | None
+        self, run: Run, name: str, making: Making, changed: Callable[[Any], str] | None, note: str
     ) -> Artifact:
         """Take down what a run would do for `making`, and return the handle that it would give."""
         full = f"{run.name}/{name}"
@@ -56,7 +56,7 @@ class Plan:
                 promised=self.promised,
                 changed=changed,
             )
-        self.artifacts.append(foreseen)
+        self.artifacts.append(replace(foreseen, note=note))
         key = making.key
         return Artifact(kind=key.kind, key=str(key), rows=foreseen.rows, store=run.store.uuid)
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
+from pydantic import Field
 
 from conf.errors import FeaturemillError, WorldError
 from conf.load import LoadedPreset, load_preset
@@ -53,8 +54,8 @@ def reprocess(
     preset: str = "sample_labels",
     changes: list[str] | None = None,
     runtime: Runtime | None = None,
-    keep_runs: int | None = 3,
-    draft_days: float = 14.0,
+    keep_runs: Annotated[int, Field(ge=0)] | None = 3,
+    draft_days: Annotated[float, Field(ge=0)] = 14.0,
 ) -> State[Reprocessed]:
     """Run a preset again: what is new or changed in its source is made, all else is reused.
 

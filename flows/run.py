@@ -77,7 +77,7 @@ class Planner(Protocol):
         """Return `model`, its weights named where they are there."""
 
     def foresee(
-        self, run: "Run", name: str, making: Making, changed: Callable[[Any], str] | None
+        self, run: "Run", name: str, making: Making, changed: Callable[[Any], str] | None, note: str
     ) -> Artifact:
         """Return the handle of what `making` would make."""
 
@@ -160,7 +160,7 @@ class Run:
         as its reader.
         """
         if planner := PLANNER.get():
-            return planner.foresee(self, name, making, changed)
+            return planner.foresee(self, name, making, changed, note)
         with self._telling(name, making):
             return self._made(name, making, part_task, inputs, check, made, note, places)
 

@@ -6,6 +6,7 @@ the terminal's process group), outlives a killed run, and loses task records at 
 
 import ctypes
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty
 from typing import Any
+from urllib.parse import urlsplit
 
 from conf.errors import FeaturemillError, WorldError
 
@@ -44,11 +46,11 @@ def prefect_server() -> Iterator[str]:
     context."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # else it warns of what it waits for
     if configured := PREFECT_API_URL.value():
         if not answers(str(configured)):
             raise ServerMissing(
-                f"PREFECT_API_URL names {configured}, and no Prefect server answers there. Start "
-                "it (`prefect server start`), or unset the variable: a run then starts its own."
+                f"{silent(str(configured))}, or unset the variable: a run then starts its own."
             )
         with _told_when_lost(str(configured)):
             yield str(configured)
@@ -135,6 +137,16 @@ def _wait(process: subprocess.Popen[bytes], address: str) -> None:
         f"{'and ended with code ' + str(process.returncode) if process.returncode else 'in time'}. "
         "Start one to see why, `prefect server start`, and name it: "
         "export PREFECT_API_URL=http://127.0.0.1:4200/api"
+    )
+
+
+def silent(address: str) -> str:
+    """Return what to say of a configured server that does not answer, and how to start it."""
+    place = urlsplit(address)
+    port = f" --port {place.port}" if place.port else ""
+    start = f"`prefect server start --host {place.hostname}{port}`"
+    return (
+        f"PREFECT_API_URL names {address}, and no Prefect server answers there. Start it: {start}"
     )
 
 

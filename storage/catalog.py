@@ -101,7 +101,8 @@ class Catalog:
             with database:
                 database.execute(_SCHEMA)
                 known = dict(database.execute("SELECT key, manifest_mtime_ns FROM artifacts"))
-                present = {str(key): self._mtime_ns(key) for key in self.store.published()}
+                folders = self.store.published_folders()
+                present = {str(key): when for key in folders if (when := self._mtime_ns(key))}
                 gone = [(key,) for key in known if key not in present]
                 database.executemany("DELETE FROM artifacts WHERE key = ?", gone)
                 new = sorted(key for key, when in present.items() if known.get(key) != when)
@@ -116,7 +117,7 @@ class Catalog:
     def _mtime_ns(self, key: ArtifactKey) -> int:
         try:
             return (self.store.folder(key) / MANIFEST).stat().st_mtime_ns
-        except FileNotFoundError:  # quarantined a moment ago
+        except FileNotFoundError:  # quarantined a moment ago, or a folder that lost it
             return 0
 
     def _rows(self, keys: Sequence[str]) -> Iterator[tuple[str | int | float, ...]]:

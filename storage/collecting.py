@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from conf.errors import RecipeError
 from storage.accepting import accepted
 from storage.atomic import exclusive, fsync_directory, is_held, make_directory, rename
 from storage.catalog import Catalog, Entry
@@ -16,6 +17,7 @@ from storage.runs import Runs
 from storage.store import ArtifactStore
 
 TRASH = "trash"
+_NEEDLESS = {0: "no name needs it", 1: "no name and not the last run of any needs it"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ def garbage(store: ArtifactStore, *, keep_runs: int, draft_days: float) -> list[
     `draft_days` days. What a draft that stays was made of stays, too, and so does what was accepted
     in the place of something that stays: nothing names it before the next run.
     """
+    if keep_runs < 0 or draft_days < 0:
+        raise RecipeError(
+            f"{keep_runs} runs to keep and drafts of {draft_days:g} days: neither can be negative. "
+            "0 keeps nothing for its age; names and what is in use stay in any case."
+        )
     entries = {entry.key: entry for entry in Catalog(store).entries()}
     roots = {*store.refs.all().values(), *_of_runs(Runs(store.path), keep_runs)}
     forgotten = []
@@ -49,7 +56,9 @@ def garbage(store: ArtifactStore, *, keep_runs: int, draft_days: float) -> list[
             roots |= set(draft.plan["inputs"].values())
     present = {one.instead: one.key for one in accepted(store)}
     needed = _reached(roots, entries, present)
-    why = f"no name and none of the last {keep_runs} runs of each name needs it"
+    why = _NEEDLESS.get(
+        keep_runs, f"no name and none of the last {keep_runs} runs of each needs it"
+    )
     found = [
         Garbage(key, "artifact", store.folder(key), entry.size_bytes, why)
         for key, entry in sorted(entries.items())

@@ -1,20 +1,26 @@
 """Foresight: what a making would do, said before anything is done. Writes nothing."""
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from conf.errors import FeaturemillError
-from conf.keys import ArtifactKey
 from storage.catalog import Catalog, Entry
 from storage.drafts import Making
 from storage.errors import DamagedArtifact
 from storage.kinds import Kind, find_kind
 from storage.manifest import MANIFEST, Manifest
 from storage.publishing import offers_for
-from storage.relatives import differences, explain, identity_of, nearest_relative
-from storage.store import Artifact, ArtifactStore
+from storage.relatives import (
+    changes_of,
+    differences,
+    explain,
+    identity_of,
+    nearest_relative,
+    row_changes,
+    rows_in,
+)
+from storage.store import ArtifactStore
 from storage.takeover import Donation, cut, donations, holders_of, holding
 
 State = Literal["reuse", "resume", "make", "blocked"]
@@ -41,6 +47,8 @@ class Foreseen:
     """Bytes that the rows to make would take; None when nobody knows."""
     seconds: float | None = None
     """Seconds that making them would take, by earlier runs on this system; None without any."""
+    note: str = ""
+    """What the run would note of it, such as rows that failed."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +89,9 @@ def foresee(
     elif relative is None:
         reasons = [f"no {making.key.kind} {'of this name ' if changed else ''}was made here before"]
     elif changed:
-        reasons = [_changes(store, relative, changed)]
+        reasons = [changes_of(store, relative, changed)]
     else:
-        reasons = _differences(store, catalog, making, relative, promised or {})
+        reasons = _differences(store, catalog, making, relative, promised or {}, work.offers)
     if work.sealed:
         reasons = [f"an earlier run left {work.sealed} of {work.parts} parts", *reasons]
     return Foreseen(
@@ -108,6 +116,8 @@ class _Work:
     parts_to_make: int
     rows_to_make: int
     rows_taken_over: int
+    offers: Sequence[Donation]
+    """What the run would be offered to take over."""
 
 
 def blocked(name: str, making: Making, why: str) -> Foreseen:
@@ -140,8 +150,8 @@ def _work(store: ArtifactStore, catalog: Catalog, making: Making, given: Circums
         rows_each = given.part_rows or kind.part_rows
         parts = cut(making.rows, offers, rows_each, pieces=kind.row_wise)
         done, pending = {}, parts
-    holders = holders_of(offers)
-    to_make = [rows for rows in pending if not holding(rows, holders.get(rows[0], []))]
+    holders = holders_of(offers, pending)
+    to_make = [rows for rows in pending if not holding(rows, holders[rows[0]])]
     rows_to_make = sum(map(len, to_make))
     return _Work(
         parts=len(parts),
@@ -149,6 +159,7 @@ def _work(store: ArtifactStore, catalog: Catalog, making: Making, given: Circums
         parts_to_make=len(to_make),
         rows_to_make=rows_to_make,
         rows_taken_over=sum(map(len, pending)) - rows_to_make,
+        offers=offers,
     )
 
 
@@ -181,46 +192,38 @@ def _relative(catalog: Catalog, making: Making, last: str | None, *, by_name: bo
     return next((entry for entry in entries.values() if entry.family == family), named)
 
 
-def _changes(store: ArtifactStore, entry: Entry, changed: Callable[[Any], str]) -> str:
-    """Return what `changed` says of an older artifact; a run does not need it to be readable."""
-    handle = Artifact(kind=entry.kind, key=entry.key, rows=entry.rows, store=store.uuid)
-    try:
-        return changed(find_kind(entry.kind).open(store, handle))
-    except FeaturemillError as problem:
-        return f"it is not {entry.key}; how they differ cannot be told: {problem}"
-
-
 def _differences(
     store: ArtifactStore,
     catalog: Catalog,
     making: Making,
     relative: Entry,
     promised: Mapping[str, str],
+    offers: Sequence[Donation],
 ) -> list[str]:
     """Return a reason for each field, input and kind of row that is not as in `relative`."""
+    rows = _row_changes(store, making, relative, offers)
+    told_by_rows = making.recipe.row_inputs if rows else frozenset()
     told = []
     for line in differences(making.recipe.identity(making.inputs), identity_of(relative)):
         name = line.partition(":")[0]
         key = str(making.inputs.get(name, ""))
         if key in promised:
             told.append(f"{promised[key]} is made anew")
-        elif name not in making.recipe.row_inputs:  # of those the rows tell
-            because = explain(catalog, key, relative.inputs.get(name, ""))
-            told.append(f"{line} ({', '.join(because)})" if because else line)
-    told += _row_reasons(store, making, relative)
-    return told or ["it was made before, and is no longer there"]
+        elif name not in told_by_rows:
+            because = map(str.strip, explain(catalog, key, relative.inputs.get(name, "")))
+            told.append(f"{line} ({said})" if (said := ", ".join(because)) else line)
+    return told + rows or ["it was made before, and is no longer there"]
 
 
-def _row_reasons(store: ArtifactStore, making: Making, relative: Entry) -> list[str]:
+def _row_changes(
+    store: ArtifactStore, making: Making, relative: Entry, offers: Sequence[Donation]
+) -> list[str]:
     """Return which rows are new and which are gone, for kinds whose rows stand alone."""
     if not find_kind(making.key.kind).row_wise:
         return []
-    key = ArtifactKey.parse(relative.key)
-    before = {row for part in donations(store.folder(key), key) for row in part.marker.rows}
-    now = set(making.rows)
-    counts = {"new": len(now - before), "gone": len(before - now)}
-    told = [f"{count:,} {word}" for word, count in counts.items() if count]
-    return [f"rows: {', '.join(told)}"] if told else []
+    folder = store.folder(relative.key)
+    offered = [row for one in offers if one.parts.parent == folder for row in one.marker.rows]
+    return row_changes(offered or rows_in(store, relative.key), making.rows)
 
 
 def _size_bytes(making: Making, relative: Entry | None, work: _Work) -> int | None:

@@ -9,10 +9,10 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from conf.errors import WorldError
 from conf.machine import package_version
@@ -99,8 +99,9 @@ class Hashes:
         self._new_files: dict[bytes, tuple[int, int, str | None, int | None]] = {}
         self._new_verdicts: dict[tuple[str, str], Verdict] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._is_writable = os.access(path.parent, os.W_OK)
         with self._explained():
-            self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
+            self._database = self._opened(path)
             self._prepare()
 
     def __enter__(self) -> Self:
@@ -115,15 +116,16 @@ class Hashes:
         with self._lock:
             self._database.close()
 
-    def recall(self, stamps: Sequence[Stamp], probe: str) -> dict[Stamp, Known]:
-        """Return what is known of those files that still bear the stamp they were read with.
+    def recall(self, stamps: Sequence[Stamp | None], probe: str) -> list[Known | None]:
+        """Return, for each stamp, what is known of that file, None where it bears another by now.
 
         `probe` names the version of the decoder's check. One query, whatever the number of files.
         """
         self.checkpoint()
-        wanted = {_place(stamp): stamp for stamp in stamps}
+        places = [stamp and _place(stamp) for stamp in stamps]
+        wanted = [place for place in places if place]
         if not wanted:
-            return {}
+            return [None] * len(stamps)
         query = (
             "SELECT f.place, f.size_bytes, f.mtime_ns, f.sha256, f.content_bytes, "
             "v.width_px, v.height_px, v.problem, v.is_checked "
@@ -135,7 +137,14 @@ class Hashes:
             rows = self._database.execute(
                 query, (probe, self._libraries, min(wanted), max(wanted))
             ).fetchall()
-        return dict(_known(rows, wanted))
+        found = {row[0]: row for row in rows}
+        pairs = zip(stamps, map(found.get, places), strict=True)
+        return [
+            Known(*row[3:])
+            if row and stamp and row[1] == stamp.size_bytes and row[2] == stamp.mtime_ns
+            else None
+            for stamp, row in pairs
+        ]
 
     def remember(
         self, stamp: Stamp, sha256: str | None, read_at_ns: int, size_bytes: int | None = None
@@ -169,8 +178,11 @@ class Hashes:
     def checkpoint(self) -> None:
         """Write what is new, so that it survives a kill.
 
-        Written at once rather than row by row, so that another process never waits long.
+        Written at once rather than row by row, so that another process never waits long. On a
+        read-only disk it is kept while this is open: what lies there can still be planned with.
         """
+        if not self._is_writable:
+            return
         with self._explained(), self._lock, self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
@@ -201,6 +213,11 @@ class Hashes:
             self.remember(stamp, sha256, read_at_ns, stamp.size_bytes)
             self.checkpoint()
         return sha256
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        """Return the database, in memory where none is on a read-only disk."""
+        place = path if self._is_writable or path.is_file() else ":memory:"
+        return sqlite3.connect(place, timeout=60, check_same_thread=False)
 
     def _prepare(self) -> None:
         (found,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -237,12 +254,3 @@ def _stamp(path: Path) -> Stamp:
     path = Path(os.path.realpath(path))
     status = path.stat()
     return Stamp(str(path), status.st_size, status.st_mtime_ns)
-
-
-def _known(
-    rows: Iterable[Sequence[Any]], wanted: dict[bytes, Stamp]
-) -> Iterator[tuple[Stamp, Known]]:
-    for place, size_bytes, mtime_ns, *found in rows:
-        stamp = wanted.get(place)
-        if stamp and stamp.size_bytes == size_bytes and stamp.mtime_ns == mtime_ns:
-            yield stamp, Known(*found)

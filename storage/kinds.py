@@ -40,6 +40,9 @@ class Kind:
     copy_rows: Callable[[Path, Sequence[int], PartWriter], None] | None = None
     """Copies rows, by position, of a sealed part into a new one. Kinds that have it are row-
     wise."""
+    changes: Callable[[Any, Any], str] | None = None
+    """Says in words what became of the rows of an older artifact; given the readers, older first.
+    It stands for the recipe's fields, which only sum the rows up."""
     compare: Callable[[Any, Any], list[str]] | None = None
     """Says in words how far an artifact has moved from an older one; given the readers, older
     first."""

@@ -1,5 +1,6 @@
 """References: names that people and flows give to artifacts, one small file each."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,12 +19,14 @@ class Refs:
 
     def all(self) -> dict[str, str]:
         """Return every name with the key it means, sorted by name."""
-        paths = (path for path in sorted(self.root.rglob("*")) if path.is_file())
-        return {
-            path.relative_to(self.root).as_posix(): path.read_text().strip()
-            for path in paths
-            if not path.name.startswith(".")
-        }
+        start = len(os.path.join(self.root, ""))
+        paths = (
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(self.root)
+            for name in names
+            if not name.startswith(".")
+        )
+        return {path[start:]: Path(path).read_text().strip() for path in sorted(paths)}
 
     def remove(self, name: str) -> None:
         """Forget `name`; the artifact stays until it is collected. Raises UnknownArtifact."""

@@ -1,11 +1,15 @@
 """Relatives: how one artifact differs from the nearest that the store knows, in words."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from conf.errors import FeaturemillError
 from conf.keys import ArtifactKey, canonical_json
 from storage.catalog import Catalog, Entry
+from storage.kinds import find_kind, recipe_of
+from storage.store import Artifact, ArtifactStore
+from storage.takeover import donations
 
 _SHOWN = 3
 _LONG = 60
@@ -55,22 +59,64 @@ def differences(new: Identity, old: Identity) -> list[str]:
 
 
 def explain(catalog: Catalog, key: str, than: str, depth: int = 4) -> list[str]:
-    """Return how `key` differs from `than`, field by field, and why its inputs do, indented."""
-    return _explained({entry.key: entry for entry in catalog.entries()}, key, than, depth)
+    """Return how `key` differs from `than`, field by field, and why its inputs do, indented.
+
+    Of a dataset it tells what became of its rows; where rows stand alone, which came and went.
+    """
+    known = {entry.key: entry for entry in catalog.entries()}
+    return _explained(catalog.store, known, key, than, depth)
 
 
-def _explained(known: Mapping[str, Entry], key: str, than: str, depth: int) -> list[str]:
-    if key not in known or than not in known:
+def _explained(
+    store: ArtifactStore, known: Mapping[str, Entry], key: str, than: str, depth: int
+) -> list[str]:
+    if key not in known or than not in known or key == than:
         return []
+    kind = find_kind(known[key].kind)
+    if changes := kind.changes:
+        reader = kind.open
+        now = _handle(store, known[key])
+        return [changes_of(store, known[than], lambda old: changes(old, reader(store, now)))]
     new, old = identity_of(known[key]), identity_of(known[than])
+    rows = row_changes(rows_in(store, than), rows_in(store, key)) if kind.row_wise else []
+    told_by_rows = recipe_of(kind.name).row_inputs if rows else frozenset()
     lines: list[str] = []
     for line in differences(new, old):
-        lines.append(line)
         name = line.partition(":")[0]
+        if name in told_by_rows:
+            continue
+        lines.append(line)
         pair = new["inputs"].get(name), old["inputs"].get(name)
         if depth and all(isinstance(one, str) for one in pair):
-            lines += [f"  {line}" for line in _explained(known, *pair, depth - 1)]
-    return lines
+            lines += [f"  {line}" for line in _explained(store, known, *pair, depth - 1)]
+    return lines + rows
+
+
+def changes_of(store: ArtifactStore, older: Entry, changed: Callable[[Any], str]) -> str:
+    """Return what `changed` says of the reader of an older artifact, which may be unreadable."""
+    try:
+        return changed(find_kind(older.kind).open(store, _handle(store, older)))
+    except FeaturemillError as problem:
+        return f"it is not {older.key}; how they differ cannot be told: {problem}"
+
+
+def rows_in(store: ArtifactStore, key: str) -> Iterator[str]:
+    """Yield the ids of the rows of a published artifact."""
+    parsed = ArtifactKey.parse(key)
+    for part in donations(store.folder(parsed), parsed):
+        yield from part.marker.rows
+
+
+def row_changes(before: Iterable[str], now: Iterable[str]) -> list[str]:
+    """Return in a line how many rows are new and how many are gone; no line where none is."""
+    old, new = set(before), set(now)
+    counts = {"new": len(new - old), "gone": len(old - new)}
+    told = [f"{count:,} {word}" for word, count in counts.items() if count]
+    return [f"rows: {', '.join(told)}"] if told else []
+
+
+def _handle(store: ArtifactStore, entry: Entry) -> Artifact:
+    return Artifact(kind=entry.kind, key=entry.key, rows=entry.rows, store=store.uuid)
 
 
 def _leaves(identity: Identity) -> Iterator[tuple[str, Any]]:

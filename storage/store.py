@@ -66,15 +66,14 @@ class ArtifactStore:
             content = json.loads(card.read_bytes())
             if content["format"] == STORE_FORMAT:
                 return str(content["uuid"])
-            found = f"is a store of format {content['format']}"
+            found = _other_format(content["format"])
         except FileNotFoundError:
             found = "is no artifact store: it has no store.json"
         except (ValueError, KeyError, TypeError):
             found = "has a store.json that is not one"
         raise StoreError(
-            f"{self.path} {found}. This version reads format {STORE_FORMAT}. "
-            "Name another directory with --store or FEATUREMILL_STORE; an absent or empty one "
-            "becomes a store with its first run: featuremill run demo."
+            f"{self.path} {found}. Name another directory with --store or FEATUREMILL_STORE; an "
+            "absent or empty one becomes a store with its first run: featuremill run demo."
         )
 
     def _found(self, card: Path) -> None:
@@ -300,3 +299,12 @@ class ArtifactStore:
                 "Run the flow again; what is published is reused."
             )
         return draft
+
+
+def _other_format(number: int) -> str:
+    """Return what is wrong with a store of that format, and who can read it."""
+    way = "the version that wrote it" if number < STORE_FORMAT else "a newer featuremill"
+    return (
+        f"is a store of format {number}, this version reads format {STORE_FORMAT}. Nothing in it "
+        f"was touched: {way} can read it"
+    )

@@ -5,7 +5,7 @@ donors, then every pending part that a donor holds is filled from it, in a first
 resumed one alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,22 +66,24 @@ def fill(draft: Draft, offers: Sequence[Donation], kind: Kind) -> None:
     pending = draft.pending()
     if not pending or not offers:
         return
-    holders = holders_of(offers)
+    holders = holders_of(offers, map(draft.rows_of, pending))
     sound: dict[Path, bool] = {}
     for name in pending:
         rows = draft.rows_of(name)
-        for offer in holding(rows, holders.get(rows[0], [])):
+        for offer in holding(rows, holders[rows[0]]):
             if _is_sound(offer, sound):
                 _adopt(draft, name, offer, kind)
                 break
 
 
-def holders_of(offers: Sequence[Donation]) -> dict[str, list[Donation]]:
-    """Return, for each row id, the offers that hold it."""
-    holders: dict[str, list[Donation]] = {}
+def holders_of(
+    offers: Sequence[Donation], parts: Iterable[Sequence[str]]
+) -> dict[str, list[Donation]]:
+    """Return, for the first row of each of `parts`, the offers that hold it."""
+    holders: dict[str, list[Donation]] = {rows[0]: [] for rows in parts}
     for offer in offers:
-        for row in offer.marker.rows:
-            holders.setdefault(row, []).append(offer)
+        for row in holders.keys() & offer.marker.rows:
+            holders[row].append(offer)
     return holders
 
 
@@ -101,7 +103,7 @@ def _is_sound(offer: Donation, known: dict[Path, bool]) -> bool:
 def _cost(marker: Marker, missing: dict[str, None]) -> tuple[bool, int]:
     """Order whole parts before pieces and large before small: links before copies, few before
     many."""
-    useful = sum(row in missing for row in marker.rows)
+    useful = sum(map(missing.__contains__, marker.rows))
     return useful < len(marker.rows), -useful
 
 

@@ -83,7 +83,9 @@ def part_task(function: Callable[P, R]) -> Task[P, R]:
 
 def look_task(function: Callable[P, R]) -> Task[P, R]:
     """Make `function`, which looks at the world, a task: never cached, for the world may change."""
-    decorate = task(cache_policy=NO_CACHE, persist_result=False)
+    decorate = task(
+        task_run_name=_name_of(function.__name__), cache_policy=NO_CACHE, persist_result=False
+    )
     return decorate(_failing_in_its_words(function))
 
 

@@ -25,8 +25,11 @@ def run(given: argparse.Namespace) -> int:
         found = accepted(store)
         if given.json:
             print_json([asdict(one) for one in found])
-        for one in [] if given.json else found:
+            return DONE
+        for one in found:
             print(f"{one.key} is {one.instead}, since {one.at}: {one.because or 'no reason given'}")
+        if not found:
+            print(f"Nothing was accepted in {store.path}.")
         return DONE
     older = store.resolve(given.key)
     artifact = accept(store, older, given.because)

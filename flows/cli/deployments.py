@@ -81,7 +81,7 @@ async def _ask(rows: list[dict[str, str]], pool: str) -> list[str]:
 def _address() -> str:
     from prefect.settings import PREFECT_API_URL
 
-    from flows.server import answers
+    from flows.server import answers, silent
 
     address = str(PREFECT_API_URL.value() or "")
     if not address:
@@ -91,10 +91,7 @@ def _address() -> str:
             "`featuremill deployments --offline`."
         )
     if not answers(address):
-        raise NotReady(
-            f"PREFECT_API_URL names {address}, and no Prefect server answers there. Start it: "
-            "`prefect server start --host 127.0.0.1`."
-        )
+        raise NotReady(f"{silent(address)}.")
     return address
 
 

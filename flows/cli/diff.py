@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from flows.cli import DONE, print_json, runtime_of
 from storage.comparing import compare
+from storage.kinds import find_kind
 from storage.store import ArtifactStore
 
 HELP = "compare two artifacts of one kind: recipes, rows, and how far features or scores moved"
@@ -25,12 +26,14 @@ def run(given: argparse.Namespace) -> int:
         print_json({"old": old.key, "new": new.key} | asdict(found))
         return DONE
     print(f"{old.key}\n{new.key}")
-    for line in found.fields or ["the same recipe and inputs"]:
+    fields = [line for line in found.fields if not line.startswith("rows: ")]  # in full below
+    for line in fields or ["the same recipe"]:
         print(f"  {line}")
-    print(
-        f"  rows: {found.rows_added:,} added, {found.rows_gone:,} gone, "
-        f"{found.rows_shared:,} in both"
-    )
+    if not find_kind(new.kind).changes:  # of a dataset the fields have told it
+        print(
+            f"  rows: {found.rows_added:,} new, {found.rows_gone:,} gone, "
+            f"{found.rows_shared:,} in both"
+        )
     for line in found.moved:
         print(f"  {line}")
     return DONE

@@ -20,6 +20,7 @@ def run(given: argparse.Namespace) -> int:
     """Write the file, whole or not at all, and say where it is."""
     from storage.kinds import find_kind
     from storage.store import ArtifactStore
+    from tasks.pages.tables import size
 
     store = ArtifactStore(runtime_of(given).store, create=False)
     artifact = store.resolve(given.key)
@@ -36,7 +37,7 @@ def run(given: argparse.Namespace) -> int:
     if given.json:
         print_json({"key": artifact.key, "path": str(path), "size_bytes": size_bytes})
     else:
-        print(f"{artifact.key} is in {path} ({size_bytes / 1e6:,.1f} MB)")
+        print(f"{artifact.key} is in {path} ({size(size_bytes)})")
     return DONE
 
 

@@ -44,12 +44,14 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _told(found: list[Garbage], size_bytes: int, *, is_removed: bool) -> str:
+    from tasks.pages.tables import size
+
     if not found:
         return "Everything in the store has a name, or is needed by a recent run or a draft."
-    lines = [f"{one.what} {one.name}  {one.size_bytes / 1e6:,.1f} MB  {one.why}" for one in found]
-    size = f"{size_bytes / 1e6:,.1f} MB"
+    lines = [f"{one.what} {one.name}  {size(one.size_bytes)}  {one.why}" for one in found]
+    freed = size(size_bytes)
     if is_removed:
-        return "\n".join([*lines, f"{len(found)} removed, {size} freed."])
+        return "\n".join([*lines, f"{len(found)} removed, {freed} freed."])
     return "\n".join(
-        [*lines, f"{len(found)} could go, {size}. To remove them: featuremill gc --delete"]
+        [*lines, f"{len(found)} could go, {freed}. To remove them: featuremill gc --delete"]
     )

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print what is published and what is in the making."""
-    from tasks.pages.tables import as_text
+    from tasks.pages.tables import as_text, size
 
     store = ArtifactStore(runtime_of(given).store, create=False)
     if given.runs:
@@ -45,7 +45,7 @@ def run(given: argparse.Namespace) -> int:
         (
             entry.key,
             f"{entry.rows:,}",
-            f"{entry.size_bytes / 1e6:,.1f} MB",
+            size(entry.size_bytes),
             f"{entry.seconds:.1f}",
             entry.at,
             ", ".join(names.get(entry.key, [])),

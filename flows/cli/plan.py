@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 HELP = "say what a run would make, reuse and resume, why, and how long it would take"
 
-_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the preset and its changes."""
@@ -44,16 +42,18 @@ def as_json(plan: "Plan") -> dict[str, Any]:
 def as_text(plan: "Plan") -> str:
     """Return a plan as a table for people, one artifact a line, and what it comes to."""
     from tasks.pages.tables import as_text as table_text
+    from tasks.pages.tables import size
 
-    header = ("artifact", "will be", "rows", "to make", "size", "time")
+    header = ("artifact", "will be", "rows", "to make", "size", "time", "")
     rows = [
         (
             one.name,
             _said(one),
             f"{one.rows:,}",
             f"{one.rows_to_make:,}" if one.state != "reuse" else "",
-            _size(one.size_bytes),
+            "" if one.size_bytes is None else size(one.size_bytes),
             _time(one.seconds),
+            one.note,
         )
         for one in plan.artifacts
     ]
@@ -88,13 +88,6 @@ def _said(one: "Foreseen") -> str:
     words = {"reuse": "reused", "make": "made", "blocked": "blocked"}
     taken = f", {one.rows_taken_over:,} rows taken over" if one.rows_taken_over else ""
     return words[one.state] + taken
-
-
-def _size(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return ""
-    unit, factor = next(((u, f) for u, f in _UNITS if size_bytes >= f), ("B", 1.0))
-    return f"{size_bytes / factor:,.1f} {unit}" if factor > 1 else f"{size_bytes} B"
 
 
 def _time(seconds: float | None) -> str:

@@ -25,16 +25,17 @@ def run(given: argparse.Namespace) -> int:
     if found is None:
         print(f"Every run in {store.path} has ended, or is still at work. Nothing to go on with.")
         return DONE
-    return execute_again(found, given)
+    return execute_again(found, store, given)
 
 
-def execute_again(found: RunRecord, given: argparse.Namespace) -> int:
-    """Run what a record says, with the settings and runtime that it had, as the flags say."""
+def execute_again(found: RunRecord, store: ArtifactStore, given: argparse.Namespace) -> int:
+    """Run what a record of `store` says, with the settings and runtime that it had, as the flags
+    say; in this very store, which may lie elsewhere by now."""
     from flows.cli.run import execute
 
     place = f"the record of run {found.id}"
     settings = validate(preset_schema(found.flow, place), dict(found.settings), place)
-    runtime = validate(Runtime, dict(found.runtime), place)
+    runtime = validate(Runtime, {**found.runtime, "store": str(store.path)}, place)
     again = LoadedPreset(found.name, found.flow, "", settings, runtime)
     return execute(again, runtime_of(given, runtime), given)
 

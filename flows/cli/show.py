@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print the manifest of one artifact."""
+    from tasks.pages.tables import size
+
     store = ArtifactStore(runtime_of(given).store, create=False)
     artifact = store.resolve(given.key)
     manifest = store.manifest(artifact.key)
@@ -24,7 +26,7 @@ def run(given: argparse.Namespace) -> int:
         print_json(manifest.as_json() | {"path": str(path)})
         return DONE
     print(f"{artifact.key}\n  at      {path}")
-    print(f"  rows    {manifest.rows:,} in {manifest.size_bytes / 1e6:,.2f} MB")
+    print(f"  rows    {manifest.rows:,} in {size(manifest.size_bytes)}")
     for title, facts in (("recipe", manifest.recipe), ("inputs", manifest.inputs)):
         print(f"  {title}  {json.dumps(facts, ensure_ascii=False)[:2000]}")
     print(f"  made    {json.dumps(manifest.made, ensure_ascii=False)}")

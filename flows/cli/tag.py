@@ -23,6 +23,8 @@ def run(given: argparse.Namespace) -> int:
         raise RecipeError(
             f"tag {given.key} lacks the name to give. Write: featuremill tag {given.key} NAME"
         )
+    if given.remove or given.key:
+        store.check_writable()
     if given.remove:
         store.refs.remove(given.remove)
     if given.key:

@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print what is damaged; the exit code is 3 when anything is."""
+    from tasks.pages.tables import size
+
     store = ArtifactStore(runtime_of(given).store, create=False)
     findings = list(verify(store))
     bad = [finding for finding in findings if not finding.is_whole]
@@ -36,9 +38,10 @@ def run(given: argparse.Namespace) -> int:
         return DAMAGED if bad else DONE
     for finding in bad:
         print(f"{finding.state}: {finding.name}: {finding.reason}")
-    size = sum(finding.size_bytes for finding in findings) / 1e6
-    whole = len(findings) - len(bad)
-    print(f"{whole} of {len(findings)} artifacts are whole ({size:,.1f} MB hashed).")
+    hashed = size(sum(finding.size_bytes for finding in findings))
+    artifacts = [finding for finding in findings if finding.state != "dangling"]
+    whole = sum(finding.is_whole for finding in artifacts)
+    print(f"{whole} of {len(artifacts)} artifacts are whole ({hashed} hashed).")
     if any(finding.state == "damaged" for finding in bad):
         print(f"What is damaged was moved to {store.path / 'quarantine'}, with the reason.")
     if bad:
@@ -56,7 +59,7 @@ def _repair(store: ArtifactStore, bad: list[Finding], given: argparse.Namespace)
     runs, before = Runs(store.path), store.refs.all()
     found = (runs.maker_of(before.get(one.name, one.name)) for one in bad)
     for run in {run.id: run for run in found if run}.values():
-        execute_again(run, given)
+        execute_again(run, store, given)
     now = store.refs.all()
     lost = [one.name for one in bad if not _is_there(store, now.get(one.name, one.name))]
     for name in lost:

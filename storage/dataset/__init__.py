@@ -52,8 +52,8 @@ def _open(store: ArtifactStore, artifact: Artifact) -> Ledger:
     return read_ledger(store.path_of(artifact))
 
 
-def _compare(old: Ledger, new: Ledger) -> list[str]:
-    return [str(ledger_changes(old, new))]
+def _changes(old: Ledger, new: Ledger) -> str:
+    return str(ledger_changes(old, new))
 
 
-KINDS = (Kind("dataset", open=_open, compare=_compare),)
+KINDS = (Kind("dataset", open=_open, changes=_changes),)

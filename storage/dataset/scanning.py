@@ -81,40 +81,39 @@ class _Scan:
     def _recall_all(self) -> tuple[list[Entry], list[LedgerRow | None], list[int]]:
         """Return the entries, the rows of those that need not be opened, and the others' places."""
         entries = self._rows.entries()
-        stamps = [entry.stamp for entry in entries if entry.stamp]
-        known = self._hashes.recall(stamps, self._probe)
+        known = self._hashes.recall([entry.stamp for entry in entries], self._probe)
         ledger_rows: list[LedgerRow | None] = []
         unknown = []
-        for at, entry in enumerate(entries):
-            row = self._plain_row(entry, known)
+        for at, (entry, found) in enumerate(zip(entries, known, strict=True)):
+            row = self._plain_row(entry, found)
             if row is None:
-                finding = self._recalled(entry, known)
+                finding = self._recalled(entry, found)
                 row = _row(entry, finding) if finding else None
                 if finding is None:
                     unknown.append(at)
             ledger_rows.append(row)
         return entries, ledger_rows, unknown
 
-    def _plain_row(self, entry: Entry, known: dict[Stamp, Known]) -> LedgerRow | None:
+    def _plain_row(self, entry: Entry, found: Known | None) -> LedgerRow | None:
         """Return what `_recalled` and `_row` would of an image that is known to be whole, in one
         step: nearly every row of nearly every scan is such a one."""
-        found = known.get(entry.stamp) if entry.stamp and entry.problem is None else None
-        if found is None or not found.is_checked or found.problem is not None:
+        if found is None or entry.problem is not None:
             return None
-        sha256, size_bytes, width_px, height_px, _, _ = found
-        if width_px is None or height_px is None or width_px * height_px > self._max_px:
+        sha256, size_bytes, width_px, height_px, problem, is_checked = found
+        if problem is not None or not is_checked or width_px is None or height_px is None:
+            return None
+        if width_px * height_px > self._max_px:
             return None
         return LedgerRow(
             entry.uri, sha256, entry.split, entry.label, entry.label_name, "ok", None,
             size_bytes, width_px, height_px,
         )  # fmt: skip
 
-    def _recalled(self, entry: Entry, known: dict[Stamp, Known]) -> _Finding | None:
+    def _recalled(self, entry: Entry, found: Known | None) -> _Finding | None:
         """Return what is known of a row without opening it, None where that is not enough."""
         if entry.problem is not None:
             return _Finding(problem=entry.problem)
-        found = known.get(entry.stamp) if entry.stamp else None
-        if found is None or entry.stamp is None:
+        if found is None:
             return None
         if found.sha256 is None:
             return None if entry.is_sure else _Finding()

@@ -14,8 +14,10 @@ from conf.runtime import Runtime
 from flows.labels import label_photos
 from flows.planning import Plan, plan
 from flows.run import Run, named_for
+from storage.catalog import Catalog
 from storage.drafts import Making
 from storage.publishing import driving, seal
+from storage.relatives import explain
 from storage.store import ArtifactStore
 from tasks.dataset import keep_ledger, scan_source
 from tasks.images import encode_part
@@ -119,13 +121,19 @@ def test_every_statement_of_a_plan_holds_in_the_run(
     check_plan: Check,
 ) -> None:
     folder = add_photos(5)
-    run(preset(folder, toy), runtime)
+    before = {one.name: one.artifact.key for one in run(preset(folder, toy), runtime).made}
     if do:
         do(folder)
     asked = preset(folder, toy, **settings)
     foreseen = plan(asked, runtime)
     assert reasons(foreseen) == why
-    check_plan(foreseen, run(asked, runtime))
+    made = run(asked, runtime)
+    check_plan(foreseen, made)
+    for one in made.made:  # and afterwards `why` says the same
+        told = explain(Catalog(made.store), one.artifact.key, before[one.name])
+        own = {line for line in why.get(one.name, ()) if not line.endswith(" is made anew")}
+        assert own <= set(told), one.name
+        assert bool(told) == (one.name in why), one.name
 
 
 def test_new_images_are_made_and_the_others_taken_over(

@@ -18,7 +18,6 @@ NAVIGATION = (
     ("Overview", "/"), ("Artifacts", "/artifacts"), ("Images", "/images"), ("Search", "/search"),
     ("Runs", "/runs"), ("Unfinished", "/unfinished"),
 )  # fmt: skip
-_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
     '<rect width="16" height="16" rx="4" fill="#0b6e6e"/>'
@@ -118,14 +117,6 @@ def pager(page: int, pages: int, *path: str, **query: object) -> str:
 def empty(title: str, hint: str) -> str:
     """Return what stands where nothing is; `hint` is HTML already."""
     return element("div", element("h2", text(title)) + element("p", hint), class_="empty")
-
-
-def size(size_bytes: float) -> str:
-    """Return a number of bytes for people."""
-    for unit, factor in _UNITS:
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:,.1f} {unit}"
-    return f"{size_bytes:,.0f} B"
 
 
 def seconds(value: float) -> str:

@@ -19,13 +19,13 @@ from tasks.pages.home import (
     link,
     pager,
     seconds,
-    size,
     store_page,
     table,
 )
 from tasks.pages.home.graph import drawing
 from tasks.pages.home.runs import runs_table
 from tasks.pages.shell import element, escaped, text
+from tasks.pages.tables import size
 
 PAGE_ROWS = 100
 _SANDBOX = "allow-scripts allow-downloads"

@@ -24,7 +24,7 @@ from tasks.pages.shell import element, escaped, text, visible
 
 PAGE_IMAGES, PAGE_DATASETS = 48, 100
 _GUESSES, _BOXES = 3, 100
-_SAID = {"sigma": "noise of the original", "clip_iqa": "CLIP-IQA", "brisque": "BRISQUE"}
+_SAID = {"sigma": "original's noise", "clip_iqa": "CLIP-IQA", "brisque": "BRISQUE"}
 _LISTED_WORDS = 60
 
 

@@ -56,7 +56,10 @@ def test_a_server_that_does_not_answer_is_named_with_what_to_do(
         code, told = asked(capsys)
         listed, table = asked(capsys, "--offline")
     assert code == 1
-    assert "names http://127.0.0.1:9/api, and no Prefect server answers there. Start it:" in told
+    assert told == (
+        "PREFECT_API_URL names http://127.0.0.1:9/api, and no Prefect server answers there. "
+        "Start it: `prefect server start --host 127.0.0.1 --port 9`.\n"
+    )
     assert listed == 0
     assert "reprocess/scheduled" in table
 

@@ -51,8 +51,16 @@ def test_a_dry_run_removes_nothing_and_names_the_next_step(
     before = store.published()
     assert main(["gc"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"^4 could go, .* MB\. To remove them: featuremill gc --delete$", out, re.M)
+    assert re.search(r"^4 could go, .* kB\. To remove them: featuremill gc --delete$", out, re.M)
     assert store.published() == before
+
+
+@pytest.mark.parametrize("wrong", [["--keep", "-1"], ["--draft-days", "-0.5"]])
+def test_a_negative_number_is_refused(
+    wrong: list[str], store: ArtifactStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gc", *wrong]) == 2
+    assert "neither can be negative" in capsys.readouterr().err
 
 
 def test_delete_removes_what_the_dry_run_listed(

@@ -144,7 +144,7 @@ def test_a_store_of_another_format_is_refused(
     card.write_text(card.read_text().replace('"format": 1', '"format": 7'))
     assert main(["ls"]) == 1
     told = capsys.readouterr().err
-    assert f"{own_store} is a store of format 7. This version reads format 1." in told
+    assert f"{own_store} is a store of format 7, this version reads format 1." in told
 
 
 IMPORTS = """

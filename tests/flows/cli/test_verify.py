@@ -77,4 +77,4 @@ def test_an_empty_store_is_whole(
     monkeypatch.setenv("FEATUREMILL_STORE", str(tmp_path / "empty"))
     ArtifactStore(tmp_path / "empty")
     assert main(["verify"]) == 0
-    assert capsys.readouterr().out == "0 of 0 artifacts are whole (0.0 MB hashed).\n"
+    assert capsys.readouterr().out == "0 of 0 artifacts are whole (0 B hashed).\n"

@@ -127,7 +127,9 @@ def test_a_run_whose_server_is_gone_says_how_to_go_on_and_going_on_works(
     check_every_row(store)
 
 
-def test_a_killed_run_is_gone_on_with_by_resume(served: Served, tmp_path: Path) -> None:
+def test_a_killed_run_is_gone_on_with_by_resume_wherever_its_store_lies_by_then(
+    served: Served, tmp_path: Path
+) -> None:
     store = tmp_path / "store"
     run = begin(store, served.environment)
     wait_for_parts(store, 3)
@@ -135,6 +137,7 @@ def test_a_killed_run_is_gone_on_with_by_resume(served: Served, tmp_path: Path) 
     run.communicate()
     (record,) = Runs(store).unfinished()
     assert record.name == "digits"
+    store = store.rename(tmp_path / "moved")
     served.call("featuremill", "resume", "--store", str(store))
     check_every_row(store)
     assert Runs(store).unfinished() == []

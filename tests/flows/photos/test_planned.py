@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
+
 from conf.load import LoadedPreset
 from conf.photos import Preset
 from conf.runtime import Runtime
@@ -31,6 +33,21 @@ def test_what_follows_the_standard_images_is_known_when_they_are_made(
     other = planned(preset(max_side_px=72), runtime)
     assert states(other)["exif"] == "reuse"
     assert other.unknown == [known]
+
+
+@pytest.mark.parametrize(
+    ("stage", "made"),
+    [
+        ("ingest", ["originals", "exif", "standard"]),
+        ("preprocess", ["originals", "exif", "standard"]),
+        ("features", ["originals", "exif", "prompts", "features", "labels", "quality", "noise"]),
+    ],
+)
+def test_a_stage_that_nothing_made_follows_is_planned_whole(
+    stage: str, made: list[str], preset: Callable[..., Preset], runtime: Runtime
+) -> None:
+    found = planned(preset(stage=stage), runtime)
+    assert (list(states(found))[: len(made)], found.unknown) == (made, [])
 
 
 def test_a_plan_needs_no_export_and_leaves_none(

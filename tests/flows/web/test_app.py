@@ -62,7 +62,7 @@ def test_images_stand_beside_labels_scores_and_boxes(served: Any) -> None:
     page = served.text("/images/{dataset}")
     assert page.count("<article") == 6
     assert page.count("<rect x=") == 2, "one box in each image but the first of a part"
-    assert "noise of the original" in page
+    assert "original&#x27;s noise" in page
     assert ">rose<" in page
     assert page.count('<span class="why">') == 1, "the torn one says what is wrong with it"
 
