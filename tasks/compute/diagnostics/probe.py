@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
 
 _ITERATIONS = 200
 PENALTIES = (10_000.0, 1000.0, 100.0, 10.0, 1.0)
@@ -23,6 +21,8 @@ class Probe(NamedTuple):
         self, rows: Float32[np.ndarray, "rows dim"]
     ) -> Float64[np.ndarray, "rows classes"]:
         """Return the probability of each class, each row summing to 1."""
+        from scipy.special import softmax
+
         scaled = (rows - self.center) / self.spread
         return np.asarray(softmax(scaled @ self.weights + self.intercept, axis=1))
 
@@ -39,6 +39,9 @@ def fit_probe(
     It minimises the summed cross entropy plus `penalty` / 2 times the squared weights, as
     scikit-learn's LogisticRegression(C=1 / penalty) does.
     """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
     center = rows.mean(axis=0, dtype=np.float64)
     spread = rows.std(axis=0, dtype=np.float64)
     spread = np.where(spread > 0, spread, 1.0)
