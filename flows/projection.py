@@ -32,7 +32,12 @@ from storage.hashes import Hashes
 from storage.projection import MapFiles
 from storage.projection.columns import check_joins
 from storage.projection.maps import open_page
-from storage.projection.outputs import output_paths, refuse_existing, write_outputs
+from storage.projection.outputs import (
+    output_folder,
+    output_paths,
+    refuse_existing,
+    write_outputs,
+)
 from storage.projection.pictures import pictures_key
 from storage.projection.sources import source_on_record
 from storage.store import Artifact
@@ -97,9 +102,7 @@ def make_maps(run: Run, preset: Preset, prefix: str = "") -> list[Artifact]:
     """Return the coordinates of the maps that `preset` asks for, each with trust and page."""
     older = _older(run, preset)
     methods = (older.recipe.settings,) if older else preset.map.methods
-    folder = _output_folder(preset)
-    if folder and not preset.overwrite:
-        refuse_existing(folder, preset.out_prefix, [one.method for one in methods])
+    refuse_existing(preset, methods)
     for settings in methods:
         _library(settings)  # a missing package is told before anything is made
     columns = _columns(run, preset)
@@ -141,14 +144,6 @@ def _columns(run: Run, preset: Preset) -> tuple[Artifact, ...]:
 
 def _tells_contents(given: Given) -> bool:
     return given.source.artifact is not None and given.vectors.kind in OF_CONTENTS
-
-
-def _output_folder(preset: Preset) -> Path | None:
-    """Return the folder that outputs go to beside the store: that of the vectors, unless told."""
-    if preset.out or preset.vectors is None or preset.vectors.path is None:
-        return preset.out
-    path = preset.vectors.path
-    return path if path.is_dir() else path.parent
 
 
 def _older(run: Run, preset: Preset) -> Older | None:
@@ -241,7 +236,7 @@ def _finish(
         judge_map, given.vectors, coordinates, others, source=given.source,
     )  # fmt: skip
     page = _page(run, preset, given, coordinates, trust, method, unit, prefix)
-    folder = _output_folder(preset)
+    folder = output_folder(preset)
     if folder:
         run.act(lambda: _write(run, coordinates, page, folder, preset.out_prefix, method))
     run.show(lambda: _figures(run, method, trust, page, folder, preset.out_prefix))
