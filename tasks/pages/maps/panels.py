@@ -155,7 +155,7 @@ def _colour(columns: Sequence[str]) -> str:
 
 _SELECTION = (
     '<section id="selection" hidden><h3>Selected</h3><p><b id="many"></b></p>'
-    '<p class="fields"><button id="save" type="button">Save CSV</button>'
+    '<p class="row"><button id="save" type="button">Save CSV</button>'
     '<button id="clear" type="button">Clear</button></p></section>'
 )
 
