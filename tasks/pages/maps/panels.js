@@ -180,7 +180,8 @@ function csvOf(points) {
     return column.names ? (value < 0 ? "" : column.names[value])
       : Number.isNaN(value) ? "" : exact(value);
   };
-  const head = ["row", "id", "x", "y", ...told.columns.map((column) => column.name)];
+  const head = ["row", "id", "x", "y"];
+  for (const { name } of told.columns) head.push(head.includes(name) ? `${name}_` : name);
   const rows = points.map((p) => [String(p), ids[p], exact(coords[2 * p]),
     exact(coords[2 * p + 1]), ...told.columns.map((column) => raw(column, p))]);
   return [head, ...rows].map((row) => row.map(cellOf).join(",")).join("\r\n") + "\r\n";
