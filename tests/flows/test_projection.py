@@ -207,6 +207,17 @@ def test_a_plan_says_which_parts_of_a_map_are_made_and_writes_nothing(
     assert seen == [every, set(), {"diagnostics", "pca-page"}]
 
 
+def test_what_maps_of_two_methods_share_is_planned_once(cache: Path, runtime: Runtime) -> None:
+    maps = MapSettings(methods=(PcaMethod(), TsneMethod()))
+    asked = Preset(vectors=VectorSource(path=cache), map=maps)
+    foreseen = plan(LoadedPreset("mine", "projection", "", asked, runtime), runtime)
+    names = [one.name.partition("/")[2] for one in foreseen.artifacts]
+    assert names == [
+        "components", "pca", "pca-trust", "nearest", "diagnostics", "pca-page",
+        "tsne-graph", "tsne", "tsne-trust", "tsne-page",
+    ]  # fmt: skip
+
+
 _CACHED = """
 import contextlib, io, json, sys
 from flows.cli import main
