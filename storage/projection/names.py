@@ -91,15 +91,15 @@ def coloured_by(
 ) -> tuple[dict[str, Sequence[str | None]], dict[str, Array]]:
     """Return the columns of a table that points can be coloured by: texts, and float32 numbers.
 
-    Numbers are those with fractions or more than 20 different values; texts have at most 64
-    different values, or one for ten rows.
+    Numbers are those with fractions or more than 20 different values, but for `split`; texts have
+    at most 64 different values, or one for ten rows.
     """
     texts: dict[str, Sequence[str | None]] = {}
     numbers: dict[str, Array] = {}
     for name, values in columns.items():
         if name in _OF_ROWS:
             continue
-        measured = _measured(values)
+        measured = None if name == "split" else _measured(values)
         if measured is not None:
             numbers[name] = measured
         elif len(set(values)) <= max(64, len(values) // 10):

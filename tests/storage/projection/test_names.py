@@ -19,6 +19,7 @@ def test_a_column_of_fractions_or_of_many_numbers_is_measured_and_others_are_cla
             "many": many,
             "fractions": ["0.5", "", "nan", "inf", *["1"] * 26],
             "few": ["3", "", *["4"] * 28],
+            "split": many,
             "words": ["sea", "1", "", *["sky"] * 27],
             "nothing": [""] * 30,
         }
@@ -28,6 +29,7 @@ def test_a_column_of_fractions_or_of_many_numbers_is_measured_and_others_are_cla
     assert numbers["many"].dtype == np.float32
     assert {name: list(values[:3]) for name, values in texts.items()} == {
         "few": ["3", None, "4"],
+        "split": ["0", "1", "2"],
         "words": ["sea", "1", None],
         "nothing": [None, None, None],
     }
