@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,12 @@ from storage.hashes import Hashes
 from storage.projection import MapFiles
 from storage.projection.columns import check_joins
 from storage.projection.maps import open_page
-from storage.projection.outputs import output_paths, refuse_existing, write_outputs
+from storage.projection.outputs import (
+    output_folder,
+    output_paths,
+    refuse_existing,
+    write_outputs,
+)
 from storage.projection.pictures import pictures_key
 from storage.projection.sources import source_on_record
 from storage.store import Artifact
@@ -85,6 +91,55 @@ class Older(NamedTuple):
     components: PcaRecipe
 
 
+@dataclass(frozen=True)
+class Work:
+    """The maps of a run, and what they share: made once, when the first of them wants it."""
+
+    run: Run
+    preset: Preset
+    given: Given
+    older: Older | None
+    prefix: str
+
+    @property
+    def wanted(self) -> PcaRecipe:
+        """The components that methods work on: those of an older map, where there is one."""
+        maps = self.preset.map
+        return self.older.components if self.older else PcaRecipe(dims=maps.pca_dim, unit=maps.unit)
+
+    @cached_property
+    def components(self) -> Artifact:
+        """What methods work on."""
+        given = self.given
+        return self.run.make(
+            f"{self.prefix}components",
+            Making(self.wanted, {"vectors": given.vectors}, ("components",)),
+            make_components, given.vectors, source=given.source,
+        )  # fmt: skip
+
+    @cached_property
+    def nearest(self) -> Artifact:
+        """The neighbours that pages show, in the space of the vectors."""
+        given, many = self.given, self.preset.page.nearest
+        graph = GraphRecipe(neighbours=many, space="vectors", unit=self.wanted.unit)
+        return self.run.make(
+            f"{self.prefix}nearest", Making(graph, {"vectors": given.vectors}, ("graph",)),
+            make_graph, given.vectors, None, source=given.source,
+        )  # fmt: skip
+
+    @cached_property
+    def diagnostics(self) -> Artifact | None:
+        """What the vectors themselves know of their labels."""
+        if not self.preset.page.diagnostics:
+            return None
+        given, recipe = self.given, DiagnosticsRecipe(unit=self.wanted.unit)
+        inputs = {"vectors": given.vectors, "names": given.names}
+        return self.run.make(
+            f"{self.prefix}diagnostics", Making(recipe, inputs, ("diagnostics",)),
+            make_diagnostics, given.vectors, given.names, source=given.source,
+        )  # fmt: skip
+
+
 @flow(name="projection", flow_run_name=run_name("projection"))
 def projection(preset: Preset, runtime: Runtime | None = None) -> Run:
     """Make the maps of `preset`, judge them, and render their pages."""
@@ -97,9 +152,7 @@ def make_maps(run: Run, preset: Preset, prefix: str = "") -> list[Artifact]:
     """Return the coordinates of the maps that `preset` asks for, each with trust and page."""
     older = _older(run, preset)
     methods = (older.recipe.settings,) if older else preset.map.methods
-    folder = _output_folder(preset)
-    if folder and not preset.overwrite:
-        refuse_existing(folder, preset.out_prefix, [one.method for one in methods])
+    refuse_existing(preset, methods)
     for settings in methods:
         _library(settings)  # a missing package is told before anything is made
     columns = _columns(run, preset)
@@ -109,9 +162,10 @@ def make_maps(run: Run, preset: Preset, prefix: str = "") -> list[Artifact]:
             f"page.columns are joined by the content of images, which {_title(given, 'these')} do "
             "not tell: map features by --artifact, or leave --columns out."
         )
+    work = Work(run, preset, given, older, prefix)
     if older and preset.growth and preset.growth.how == "extend":
-        return [_extend(run, preset, given, older, prefix)]
-    return [_map(run, preset, given, settings, older, prefix) for settings in methods]
+        return [_extend(work, older)]
+    return [_map(work, settings) for settings in methods]
 
 
 def _given(run: Run, preset: Preset, prefix: str) -> Given:
@@ -143,14 +197,6 @@ def _tells_contents(given: Given) -> bool:
     return given.source.artifact is not None and given.vectors.kind in OF_CONTENTS
 
 
-def _output_folder(preset: Preset) -> Path | None:
-    """Return the folder that outputs go to beside the store: that of the vectors, unless told."""
-    if preset.out or preset.vectors is None or preset.vectors.path is None:
-        return preset.out
-    path = preset.vectors.path
-    return path if path.is_dir() else path.parent
-
-
 def _older(run: Run, preset: Preset) -> Older | None:
     """Return the map that this one grows from."""
     if preset.growth is None:
@@ -175,113 +221,80 @@ def _library(settings: Method) -> str | None:
     return installed([package[0]], extra=package[1]) if package else None
 
 
-def _map(
-    run: Run, preset: Preset, given: Given, settings: Method, older: Older | None, prefix: str
-) -> Artifact:
-    wanted = older.components if older else PcaRecipe(dims=preset.map.pca_dim, unit=preset.map.unit)
-    pca = run.make(
-        f"{prefix}components", Making(wanted, {"vectors": given.vectors}, ("components",)),
-        make_components, given.vectors, source=given.source,
-    )  # fmt: skip
-    graph = _graph(run, given, pca, settings, f"{prefix}{settings.method}-graph")
+def _map(work: Work, settings: Method) -> Artifact:
+    run, pca, older, method = work.run, work.components, work.older, settings.method
+    graph = _graph(work, pca, settings)
     parent = older.coordinates if older else None
-    recipe = MapRecipe(settings=settings, library=_library(settings), seed=preset.map.seed)
+    recipe = MapRecipe(settings=settings, library=_library(settings), seed=work.preset.map.seed)
     inputs = map_inputs(run.store, pca, graph, parent)
 
     def drawn(seed: int, name: str) -> Artifact:
         seeded = recipe.model_copy(update={"seed": recipe.seed + seed})
-        return run.make(name, Making(seeded, inputs, ("map",)), make_map, pca, graph, parent)
+        making = Making(seeded, inputs, ("map",))
+        return run.make(f"{work.prefix}{name}", making, make_map, pca, graph, parent)
 
-    coordinates = drawn(0, f"{prefix}{settings.method}")
-    seeds = range(1, 1 if settings.method == "pca" or older else preset.trust.seeds)
-    others = tuple(drawn(seed, f"{prefix}{settings.method}-seed-{seed}") for seed in seeds)
-    _finish(run, preset, given, coordinates, others, settings.method, wanted.unit, prefix)
+    coordinates = drawn(0, method)
+    seeds = range(1, 1 if method == "pca" or older else work.preset.trust.seeds)
+    _finish(
+        work, coordinates, tuple(drawn(seed, f"{method}-seed-{seed}") for seed in seeds), method
+    )
     return coordinates
 
 
-def _graph(run: Run, given: Given, pca: Artifact, settings: Method, name: str) -> Artifact | None:
+def _graph(work: Work, pca: Artifact, settings: Method) -> Artifact | None:
     wanted = neighbours_wanted(settings.method, settings)
     if not wanted:
         return None
-    recipe = GraphRecipe(neighbours=wanted)
-    making = Making(recipe, {"pca": run.store.key_of(pca)}, ("graph",))
+    run, given = work.run, work.given
+    making = Making(GraphRecipe(neighbours=wanted), {"pca": run.store.key_of(pca)}, ("graph",))
+    name = f"{work.prefix}{settings.method}-graph"
     return run.make(name, making, make_graph, given.vectors, pca, source=given.source)
 
 
-def _extend(run: Run, preset: Preset, given: Given, older: Older, prefix: str) -> Artifact:
-    base, unit = older.base, older.components.unit
+def _extend(work: Work, older: Older) -> Artifact:
+    run, given, base = work.run, work.given, older.base
     keys = {"parent": run.store.key_of(base), "pca": run.store.key_of(older.pca)}
     making = Making(ExtensionRecipe(), {"vectors": given.vectors, **keys}, ("map",))
     method = older.recipe.settings.method
     coordinates = run.make(
-        f"{prefix}{method}-extended", making, extend_map, given.vectors, base, older.pca,
-        source=given.source, unit=unit,
+        f"{work.prefix}{method}-extended", making, extend_map, given.vectors, base, older.pca,
+        source=given.source, unit=work.wanted.unit,
     )  # fmt: skip
-    _finish(run, preset, given, coordinates, (), method, unit, prefix)
+    _finish(work, coordinates, (), method)
     return coordinates
 
 
-def _finish(
-    run: Run,
-    preset: Preset,
-    given: Given,
-    coordinates: Artifact,
-    others: tuple[Artifact, ...],
-    method: str,
-    unit: bool,
-    prefix: str,
-) -> None:
+def _finish(work: Work, coordinates: Artifact, others: tuple[Artifact, ...], method: str) -> None:
     """Judge a map, render its page, write what goes beside the vectors, and show the figures."""
+    run, preset, given = work.run, work.preset, work.given
     judging = TrustRecipe(
-        neighbours=preset.trust.neighbours, anchors=preset.trust.anchors, unit=unit
+        neighbours=preset.trust.neighbours, anchors=preset.trust.anchors, unit=work.wanted.unit
     )
     inputs = trust_inputs(run.store, given.vectors, coordinates, others)
     trust = run.make(
-        f"{prefix}{method}-trust", Making(judging, inputs, ("trust",)),
+        f"{work.prefix}{method}-trust", Making(judging, inputs, ("trust",)),
         judge_map, given.vectors, coordinates, others, source=given.source,
     )  # fmt: skip
-    page = _page(run, preset, given, coordinates, trust, method, unit, prefix)
-    folder = _output_folder(preset)
+    page = _page(work, coordinates, trust, method)
+    folder = output_folder(preset)
     if folder:
         run.act(lambda: _write(run, coordinates, page, folder, preset.out_prefix, method))
     run.show(lambda: _figures(run, method, trust, page, folder, preset.out_prefix))
 
 
-def _page(
-    run: Run,
-    preset: Preset,
-    given: Given,
-    coordinates: Artifact,
-    trust: Artifact,
-    method: str,
-    unit: bool,
-    prefix: str,
-) -> Artifact:
-    graph = GraphRecipe(neighbours=preset.page.nearest, space="vectors", unit=unit)
-    nearest = run.make(
-        f"{prefix}nearest", Making(graph, {"vectors": given.vectors}, ("graph",)),
-        make_graph, given.vectors, None, source=given.source,
-    )  # fmt: skip
-    found = _diagnosed(run, given, unit, prefix) if preset.page.diagnostics else None
+def _page(work: Work, coordinates: Artifact, trust: Artifact, method: str) -> Artifact:
+    run, settings, given = work.run, work.preset.page, work.given
+    nearest, found = work.nearest, work.diagnostics
     keys = {"vectors": given.vectors, "names": given.names, **_pictures(run, given)}
     recipe = PageRecipe(
-        title=preset.page.title or _title(given, run.name),
-        atlas_limit_bytes=preset.page.atlas_limit_bytes,
+        title=settings.title or _title(given, run.name),
+        atlas_limit_bytes=settings.atlas_limit_bytes,
     )
     inputs = page_inputs(run.store, keys, coordinates, trust, nearest, found, columns=given.columns)
     return run.make(
-        f"{prefix}{method}-page", Making(recipe, inputs, ("page",)),
-        make_page, keys, coordinates, trust, nearest, found,
-        source=given.source, unit=unit, images=given.images, columns=given.columns,
-    )  # fmt: skip
-
-
-def _diagnosed(run: Run, given: Given, unit: bool, prefix: str) -> Artifact:
-    """Return what the vectors themselves know of their labels."""
-    inputs = {"vectors": given.vectors, "names": given.names}
-    return run.make(
-        f"{prefix}diagnostics", Making(DiagnosticsRecipe(unit=unit), inputs, ("diagnostics",)),
-        make_diagnostics, given.vectors, given.names, source=given.source,
+        f"{work.prefix}{method}-page", Making(recipe, inputs, ("page",)),
+        make_page, keys, coordinates, trust, nearest, found, source=given.source,
+        unit=work.wanted.unit, images=given.images, columns=given.columns,
     )  # fmt: skip
 
 

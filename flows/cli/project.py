@@ -13,6 +13,7 @@ from conf.projection import Preset
 from flows.cli import DONE, print_json, runtime_of
 from flows.cli.run import as_json, first_interrupt_stops, print_report
 from flows.server import prefect_server
+from storage.projection.outputs import refuse_existing
 
 if TYPE_CHECKING:
     from flows.run import Run
@@ -81,6 +82,8 @@ def run(given: argparse.Namespace) -> int:
         return _cache(given)
     preset = validate(Preset, _preset(given), "featuremill project")
     runtime = runtime_of(given)
+    if preset.growth is None:  # told at once: no server has to start for it
+        refuse_existing(preset, preset.map.methods)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if given.verbose else "CRITICAL")
     began = time.perf_counter()
     with first_interrupt_stops(), prefect_server():

@@ -15,7 +15,16 @@ import numpy as np
 from conf.errors import did_you_mean
 from storage.atomic import write_file, write_json
 from storage.projection.errors import BadVectors, OrderDiffers
-from storage.projection.names import COLUMNS, FILE, LABEL, LABEL_2, RowNames, label_column, read_csv
+from storage.projection.names import (
+    COLUMNS,
+    FILE,
+    LABEL,
+    LABEL_2,
+    RowNames,
+    coloured_by,
+    label_column,
+    read_csv,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -82,7 +91,9 @@ def cache_names(folder: Path, count: int, labels: Array | None, embeddings_sha25
         _check_labels(path, columns, labels)
     proof = _proof(folder, columns.get(FILE, []), embeddings_sha256)
     told = label_column(columns)
-    texts: dict[str, Sequence[str | None]] = {"label": told} if told else {}
+    texts, numbers = coloured_by(columns)
+    if told:
+        texts["label"] = told
     level = columns.get(LABEL_2, [])
     if any(value not in ("", "-1") for value in level):
         texts["label, level 2"] = [None if value in ("", "-1") else value for value in level]
@@ -93,7 +104,7 @@ def cache_names(folder: Path, count: int, labels: Array | None, embeddings_sha25
         else (f"Nothing proves that metadata.csv is in the order of the embeddings.{agreed}",)
     )
     names = columns.get(FILE) or [f"row {number}" for number in range(count)]
-    return RowNames(tuple(names), texts, order_proven=proof, notes=notes)
+    return RowNames(tuple(names), texts, numbers, order_proven=proof, notes=notes)
 
 
 def _metadata(path: Path) -> tuple[int, dict[str, list[str]]]:

@@ -18,6 +18,10 @@ FILE, LABEL, WORD, LABEL_2 = (
 )  # fmt: skip
 COLUMNS = (FILE, LABEL, WORD, LABEL_2)
 """The columns of metadata.csv, as the seed has them."""
+_OF_ROWS = frozenset({*COLUMNS, "id", "name", "label"})
+"""Columns that name rows and their labels; others are to colour by."""
+_MOST_CLASSES = 20
+"""So many different whole numbers of a column may be classes; more are measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +68,9 @@ def ledger_names(ids: Sequence[str], ledger: Ledger) -> RowNames:
     )
 
 
-def read_table_names(path: Path, count: int) -> RowNames:
-    """Return the names in a CSV or Parquet table, one line a row of the vectors."""
+def read_table_names(path: Path, count: int, *, own: bool = False) -> RowNames:
+    """Return the names in a CSV or Parquet table, one line a row of the vectors; with `own` it is
+    the table that the vectors are in, and nothing else has to prove the order."""
     rows, columns = _table(path)
     if rows != count:
         raise OrderDiffers(
@@ -73,20 +78,48 @@ def read_table_names(path: Path, count: int) -> RowNames:
             "give the table that was written with these vectors."
         )
     labels = label_column(columns)
-    texts: dict[str, Sequence[str | None]] = {
-        name: values
-        for name, values in columns.items()
-        if name not in {*COLUMNS, "id", "name", "label"}
-        and len(set(values)) <= max(64, count // 10)
-    }
+    texts, numbers = coloured_by(columns)
     if labels:
         texts["label"] = labels
-    return RowNames(
-        _ids(rows, columns),
-        texts,
-        order_proven=False,
-        notes=(f"{path.name}: nothing proves that its rows are in the order of the vectors.",),
-    )
+    note = f"{path.name}: nothing proves that its rows are in the order of the vectors."
+    notes = () if own else (note,)
+    return RowNames(_ids(rows, columns), texts, numbers, order_proven=own, notes=notes)
+
+
+def coloured_by(
+    columns: Mapping[str, Sequence[str]],
+) -> tuple[dict[str, Sequence[str | None]], dict[str, Array]]:
+    """Return the columns of a table that points can be coloured by: texts, and float32 numbers.
+
+    Numbers are those with fractions or more than 20 different values, but for `split`; texts have
+    at most 64 different values, or one for ten rows.
+    """
+    texts: dict[str, Sequence[str | None]] = {}
+    numbers: dict[str, Array] = {}
+    for name, values in columns.items():
+        if name in _OF_ROWS:
+            continue
+        measured = None if name == "split" else _measured(values)
+        if measured is not None:
+            numbers[name] = measured
+        elif len(set(values)) <= max(64, len(values) // 10):
+            texts[name] = [value or None for value in values]
+    return texts, numbers
+
+
+def _measured(values: Sequence[str]) -> Array | None:
+    """Return texts as float32 numbers, NaN for what is missing; None where they are none."""
+    try:
+        found = np.array([float(value) if value else np.nan for value in values])
+    except ValueError:
+        return None
+    finite = found[np.isfinite(found)]
+    whole = bool((finite == np.round(finite)).all())
+    if not finite.size or (whole and len(np.unique(finite)) <= _MOST_CLASSES):
+        return None
+    with np.errstate(over="ignore"):
+        numbers = found.astype(np.float32)
+    return np.where(np.isfinite(numbers), numbers, np.float32(np.nan))
 
 
 def read_table_ids(path: Path) -> tuple[str, ...]:
@@ -110,16 +143,30 @@ def label_column(columns: Mapping[str, Sequence[str]]) -> list[str | None] | Non
 
 def _table(path: Path) -> tuple[int, dict[str, list[str]]]:
     if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(path)
-        columns = {
-            name: ["" if value is None else str(value) for value in table.column(name).to_pylist()]
-            for name in table.column_names
-            if not str(table.schema.field(name).type).startswith(("list", "large_list", "fixed"))
-        }
-        return table.num_rows, columns
+        return _read_parquet(path)
     return read_csv(path)
+
+
+def _read_parquet(path: Path) -> tuple[int, dict[str, list[str]]]:
+    """Return the number of rows and, as texts, the columns that are neither nested nor bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = pa.types
+    bytes_or_nested = (
+        kinds.is_nested, kinds.is_binary, kinds.is_large_binary, kinds.is_fixed_size_binary,
+    )  # fmt: skip
+    try:
+        schema = pq.read_schema(path)
+        plain = [one.name for one in schema if not any(is_(one.type) for is_ in bytes_or_nested)]
+        table = pq.read_table(path, columns=plain)
+    except pa.ArrowException as problem:
+        raise BadVectors(f"{path} is not a Parquet file: {problem}.") from problem
+    columns = {
+        name: ["" if value is None else str(value) for value in table.column(name).to_pylist()]
+        for name in plain
+    }
+    return pq.read_metadata(path).num_rows, columns
 
 
 def read_csv(path: Path) -> tuple[int, dict[str, list[str]]]:

@@ -1,7 +1,9 @@
 """The files that a map leaves beside the vectors, under the seed's names."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from conf.projection import Method, Preset
 from storage.atomic import make_directory, write_file
 from storage.projection.errors import OutputsExist
 from storage.projection.maps import COORDS, PAGE, MapFiles
@@ -13,9 +15,20 @@ def output_paths(folder: Path, prefix: str, method: str) -> tuple[Path, Path]:
     return folder / f"{prefix}_{method}_{COORDS}", folder / f"{prefix}_{method}.html"
 
 
-def refuse_existing(folder: Path, prefix: str, methods: list[str]) -> None:
-    """Raise OutputsExist where an output is there already."""
-    paths = [path for method in methods for path in output_paths(folder, prefix, method)]
+def output_folder(preset: Preset) -> Path | None:
+    """Return the folder that outputs go to beside the store: that of the vectors, unless told."""
+    if preset.out or preset.vectors is None or preset.vectors.path is None:
+        return preset.out
+    path = preset.vectors.path
+    return path if path.is_dir() else path.parent
+
+
+def refuse_existing(preset: Preset, methods: Iterable[Method]) -> None:
+    """Raise OutputsExist where an output is there already and may not be written over."""
+    folder = output_folder(preset)
+    if folder is None or preset.overwrite:
+        return
+    paths = [p for one in methods for p in output_paths(folder, preset.out_prefix, one.method)]
     found = [path.name for path in paths if path.exists()]
     if found:
         raise OutputsExist(

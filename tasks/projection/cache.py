@@ -76,7 +76,9 @@ def write_cache(
 
 
 def _model_name(model: Mapping[str, Any]) -> str:
-    return str(model["name"] or model["family"])
+    """Return what the folder's name says of the model: its family, where it has no name of its
+    own."""
+    return str(model["family"] if model["name"] == "default" else model["name"])
 
 
 def _check_split(split: str, known: list[str], key: str) -> None:

@@ -183,7 +183,7 @@ def _columns(
     }
     told |= {name: Numbers(np.asarray(values)) for name, values in names.numbers.items()}
     if "is_new" in drawn.rows:
-        told["row"] = categories(["new" if new else "old" for new in drawn.rows["is_new"]])
+        told["old or new"] = categories(["new" if new else "old" for new in drawn.rows["is_new"]])
         told["in distribution"] = Numbers(drawn.rows["in_distribution"].to_numpy(np.float32))
     figures = judged.table(POINTS)
     for column, name in (("continuity", "continuity"), ("recall", "recall"), ("shift", "shift")):

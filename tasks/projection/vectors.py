@@ -29,7 +29,7 @@ from storage.projection.vectors import (
     read_parquet,
 )
 from storage.store import ArtifactStore
-from tasks.compute.projection.pca import unit_length, usable_rows
+from tasks.compute.projection.pca import SMALLEST, unit_length, usable_rows
 from tasks.projection.torch_files import read_tensor
 
 OF_CONTENTS = ("image-features", "concept-scores")
@@ -113,6 +113,13 @@ def usable_vectors(
             f"None of the {len(values)} vectors can be mapped: the first is {reasons[0]}."
         )
     kept = values if usable.all() else values[usable]
+    largest = float(np.abs(kept).max())
+    if not unit and 0 < largest < SMALLEST:
+        raise BadVectors(
+            f"The largest number of all vectors is {largest:.1g}: squares of numbers below "
+            f"{SMALLEST:g} are zero, and so is every distance. Scale the vectors, or compare their "
+            "directions (--unit)."
+        )
     return unit_length(kept) if unit else kept, tuple(reasons)
 
 
@@ -130,6 +137,8 @@ def read_names(
         return ledger_names(vectors.ids, read_ledger(ArtifactStore(runtime.store).folder(names)))
     if source.names is not None:
         return read_table_names(source.names, count)
+    if path.suffix == ".parquet":
+        return read_table_names(path, count, own=True)
     if path.name == EMBEDDINGS and (path.parent / METADATA).is_file():
         labels = path.parent / LABELS
         told = read_tensor(labels) if labels.is_file() else None
@@ -145,6 +154,8 @@ def picture_names(source: VectorSource) -> tuple[str, ...]:
     path = vectors_file(source)
     if source.names is not None:
         return read_table_ids(source.names)
+    if path is not None and path.suffix == ".parquet":
+        return read_table_ids(path)
     if path is None or path.name != EMBEDDINGS or not (path.parent / METADATA).is_file():
         return ()
     return read_table_ids(path.parent / METADATA)
@@ -163,6 +174,11 @@ def names_key(source: VectorSource, key: ArtifactKey, runtime: Runtime) -> Artif
             f"There is no {source.names}: the names of rows are a CSV or Parquet table."
         )
     beside = [path.parent / name for name in (LABELS, METADATA, META)]
-    files = [source.names] if source.names else beside if path.name == EMBEDDINGS else []
+    if source.names:
+        files = [source.names]
+    elif path.name == EMBEDDINGS:
+        files = beside
+    else:
+        files = [path] if path.suffix == ".parquet" else []
     told = {file.name: _sha256(file, runtime) for file in files if file.is_file()}
     return ArtifactKey.of("names", 1, told)

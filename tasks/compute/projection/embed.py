@@ -80,6 +80,14 @@ def neighbours_wanted(method: str, settings: Any) -> int:
     return settings.neighbours - 1 if method == "umap" else 0
 
 
+def possible_neighbours(wanted: int, points: int) -> tuple[int, tuple[str, ...]]:
+    """Return as many neighbours as there are, `wanted` at most, and a note where they are fewer."""
+    found = min(wanted, points - 1)
+    return found, (
+        (f"{found} neighbours instead of {wanted}: there are no more",) if found < wanted else ()
+    )
+
+
 def jittered(coords: Coords, spread: float, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return `coords` in float64, scaled to `spread` along the first axis, with 1 % of noise, so
     that no two points coincide."""

@@ -5,20 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from tasks.compute.projection.embed import Embedding, Scene
+from tasks.compute.projection.embed import Embedding, Scene, possible_neighbours
 
 
 def embed(scene: Scene, settings: Any) -> Embedding:
     """Return the UMAP map: umap-learn's own for the same seed and neighbours."""
     from umap import UMAP
 
-    count = len(scene.points)
-    wanted = min(settings.neighbours, count - 1)
-    notes = (
-        (f"{wanted} neighbours instead of {settings.neighbours}: there are no more",)
-        if wanted < settings.neighbours
-        else ()
-    )
+    wanted, notes = possible_neighbours(settings.neighbours, len(scene.points))
     places, distances = with_themselves(scene, wanted)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "precomputed_knn.*is not an NNDescent", UserWarning)

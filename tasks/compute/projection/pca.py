@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 _BLOCK_BYTES = 1 << 27  # 128 MiB of rows at once
+LARGEST, SMALLEST = 1e15, 1e-15
+"""Numbers whose squares float32 can add up, and tell from zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,20 +36,22 @@ def row_blocks(shape: tuple[int, ...]) -> list[slice]:
     return [slice(first, min(first + step, rows)) for first in range(0, max(rows, 1), step)]
 
 
+_TOO_LARGE = f"too large: squares of numbers beyond {LARGEST:g} are infinite; scale the vectors"
+
+
 def usable_rows(
     vectors: Float32[np.ndarray, "rows dim"], *, unit: bool
 ) -> tuple[Bool[np.ndarray, " rows"], list[str | None]]:
-    """Return which rows can be mapped, and of each other why not: not finite or, where directions
-    are compared, without one."""
+    """Return which rows can be mapped, and of each other why not: not finite, too large to be
+    squared or, where directions are compared, without one."""
     finite, lengths = np.empty(len(vectors), bool), np.empty(len(vectors))
     for span in row_blocks(vectors.shape):
         finite[span] = np.isfinite(vectors[span]).all(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
             lengths[span] = np.abs(vectors[span]).max(axis=1, initial=0)
-    usable = finite & (lengths > 0) if unit else finite
-    why = np.where(
-        finite, "zero: a vector of zeros has no direction", "not finite: NaN or infinite"
-    )
+    usable = finite & ((lengths > 0) if unit else (lengths <= LARGEST))
+    odd = "zero: a vector of zeros has no direction" if unit else _TOO_LARGE
+    why = np.where(finite, odd, "not finite: NaN or infinite")
     return usable, [None if good else str(said) for good, said in zip(usable, why, strict=True)]
 
 

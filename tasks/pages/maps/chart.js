@@ -100,27 +100,26 @@ function draw() {
 
 /** Ring the chosen point and draw a line to each of its neighbours: a long line is a torn tie. */
 function mark(point) {
-  const shapes = [];
   const ink = dark ? "#ffffff" : "#111111";
   const place = (one) => [coords[2 * one], coords[2 * one + 1]];
+  const placed = (one) => one !== null && !Number.isNaN(coords[2 * one]);
   const ring = (one, radius, width) => {
     const [x, y] = place(one);
-    shapes.push({ type: "circle", xref: "x", yref: "y", xsizemode: "pixel", ysizemode: "pixel",
+    return { type: "circle", xref: "x", yref: "y", xsizemode: "pixel", ysizemode: "pixel",
       xanchor: x, yanchor: y, x0: -radius, x1: radius, y0: -radius, y1: radius,
-      line: { color: ink, width } });
+      line: { color: ink, width } };
   };
-  if (point !== null && !Number.isNaN(coords[2 * point])) {
-    const [x0, y0] = place(point);
-    for (const other of neighboursOf(point)) {
-      const [x1, y1] = place(other);
-      if (Number.isNaN(x1)) continue;
-      shapes.push({ type: "line", xref: "x", yref: "y", x0, y0, x1, y1, opacity: .55,
-        line: { color: ink, width: 1 } });
-      ring(other, 5, 1.2);
-    }
-    ring(point, 9, 2.5);
-  }
-  return Plotly.relayout(chart, { shapes });
+  const line = (other) => {
+    const [x0, y0] = place(point), [x1, y1] = place(other);
+    return { type: "line", xref: "x", yref: "y", x0, y0, x1, y1, opacity: .55,
+      line: { color: ink, width: 1 } };
+  };
+  if (!placed(point)) return Plotly.relayout(chart, { shapes: [] });
+  const near = neighboursOf(point).filter(placed);
+  const rings = [...near.map((other) => ring(other, 5, 1.2)), ring(point, 9, 2.5)];
+  // Plotly reads a lasso in the units of the shape that it drew last: lines come after the rings,
+  // which are sized in pixels, and there is one at least, from the point to itself.
+  return Plotly.relayout(chart, { shapes: [...rings, ...[...near, point].map(line)] });
 }
 
 /** Return the neighbours of a point in the original space, nearest first. */

@@ -114,6 +114,9 @@ function type(event) {
 }
 
 chart.addEventListener("pointerdown", press, { capture: true });
+// What this machine counts as a double click. Plotly's own ends after 0.3 seconds, and is a finger's.
+chart.addEventListener("mousedown", (event) => { if (event.detail === 2) look(wholeMap()); },
+  { capture: true });
 addEventListener("pointermove", drift);
 addEventListener("pointerup", release);
 addEventListener("pointercancel", release);

@@ -80,8 +80,9 @@ def _column(name: str, column: Column) -> dict[str, Any]:
         low, high = np.quantile(finite, (0.01, 0.99)) if finite.size else (0.0, 1.0)
         colours = ramp("trust" if name == "trust" else "score")
         missing = int(column.values.size - finite.size)
-        return {"name": name, "low": float(low), "high": float(high), "ramp": colours,
-                "missing": missing}  # fmt: skip
+        beyond = [bool((finite < low).any()), bool((finite > high).any())]
+        return {"name": name, "low": float(low), "high": float(high), "beyond": beyond,
+                "ramp": colours, "missing": missing}  # fmt: skip
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.names))
     by_count = np.argsort(-counts, kind="stable")
     used = int((counts > 0).sum())

@@ -84,7 +84,9 @@ function showLegend() {
   }
   const ramp = element("div", "ramp"), ends = element("div", "ends");
   ramp.style.background = `linear-gradient(to right, ${column.ramp.join(",")})`;
-  ends.append(element("span", "", number(column.low)), element("span", "", number(column.high)));
+  const [below, above] = column.beyond.map((some, at) => (some ? ["≤ ", "≥ "][at] : ""));
+  ends.append(element("span", "", below + number(column.low)),
+    element("span", "", above + number(column.high)));
   legend.append(ramp, ends);
   if (column.missing)
     legend.append(element("p", "soft small", `${counted(column.missing)} without one: grey`));
@@ -162,16 +164,26 @@ const cellOf = (text) => {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 };
 
+/** Return the shortest text that is the same float32. */
+const exact = (value) => {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return String(short);
+  }
+  return String(Number(value.toPrecision(9)));
+};
+
 /** Return rows of the points as CSV: number, name, place, and what every column says. */
 function csvOf(points) {
   const raw = (column, point) => {
     const value = column.values[point];
     return column.names ? (value < 0 ? "" : column.names[value])
-      : Number.isNaN(value) ? "" : String(value);
+      : Number.isNaN(value) ? "" : exact(value);
   };
-  const head = ["row", "id", "x", "y", ...told.columns.map((column) => column.name)];
-  const rows = points.map((p) => [String(p), ids[p], String(coords[2 * p]),
-    String(coords[2 * p + 1]), ...told.columns.map((column) => raw(column, p))]);
+  const head = ["row", "id", "x", "y"];
+  for (const { name } of told.columns) head.push(head.includes(name) ? `${name}_` : name);
+  const rows = points.map((p) => [String(p), ids[p], exact(coords[2 * p]),
+    exact(coords[2 * p + 1]), ...told.columns.map((column) => raw(column, p))]);
   return [head, ...rows].map((row) => row.map(cellOf).join(",")).join("\r\n") + "\r\n";
 }
 

@@ -62,11 +62,12 @@ def verdict(trust: TrustSummary | None) -> str:
 
 
 def _steadiness(stability: Stability) -> str:
+    moved = f"the median point moves by {stability.median_shift:.1%} of the map's radius"
     if stability.disparity <= _SAME:
-        return "Other seeds give nearly the same map."
+        return f"Other seeds give nearly the same map: {moved}."
     if stability.disparity <= _ALIKE:
-        return "Other seeds move parts of the map."
-    return "Other seeds give another map: its arrangement is chance."
+        return f"Other seeds move parts of the map: {moved}."
+    return f"Other seeds give another map, whose arrangement is chance: {moved}."
 
 
 def _grade(value: float, good: str, fair: str, poor: str) -> str:
@@ -112,10 +113,7 @@ def _stability(stability: Stability) -> str:
     disparity = stability.disparity
     rated = "good" if disparity <= _SAME else "fair" if disparity <= _ALIKE else "poor"
     inside = element("h3", "Seed disparity") + element("b", f"{disparity:.3f}")
-    meaning = (
-        f"{stability.seeds} seeds; 0 same, 1 unrelated; median point moves "
-        f"{stability.median_shift:.1%} of the radius"
-    )
+    meaning = f"of {stability.seeds} seeds; 0 same, 1 unrelated"
     inside += element("span", meaning, class_="soft small")
     return element("div", inside, class_=f"measure {rated}")
 
@@ -155,7 +153,7 @@ def _colour(columns: Sequence[str]) -> str:
 
 _SELECTION = (
     '<section id="selection" hidden><h3>Selected</h3><p><b id="many"></b></p>'
-    '<p class="fields"><button id="save" type="button">Save CSV</button>'
+    '<p class="row"><button id="save" type="button">Save CSV</button>'
     '<button id="clear" type="button">Clear</button></p></section>'
 )
 
@@ -207,7 +205,8 @@ def _name(column: Column | None, row: int) -> str:
 
 def _point(view: MapView, row: int) -> str:
     picture = element("span", "", data_picture=row)
-    link = element("button", short(view.ids[row]), type="button", data_go=row)
+    name = short(view.ids[row])
+    link = element("button", name, type="button", data_go=row, title=cut(view.ids[row]))
     return element("span", picture + link, class_="who")
 
 

@@ -23,8 +23,8 @@ def test_a_cache_holds_the_features_in_the_order_of_the_ledger(
     folder = write_cache("small/features", tmp_path / "caches", runtime, dataset="digits", seed=1)
     reader: ImageFeatures = open_artifact("small/features", own_store)
     ledger = reader.ledger()
-    model = reader.manifest.recipe["model"]["name"] or "toy"
-    assert folder == tmp_path / "caches" / f"{model}_digits" / "all" / "seed1"
+    assert reader.manifest.recipe["model"]["family"] == "toy"
+    assert folder == tmp_path / "caches" / "toy_digits" / "all" / "seed1"
     expected = reader.pooled([str(sha) for sha in ledger.sha256]).astype(np.float32)
     np.testing.assert_array_equal(read_tensor(folder / "embeddings.pt"), expected)
     assert read_tensor(folder / "labels.pt").tolist() == list(ledger.label)

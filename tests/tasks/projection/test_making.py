@@ -32,7 +32,13 @@ from tasks.projection.making import (
     trust_inputs,
 )
 from tasks.projection.torch_files import read_tensor, write_tensor
-from tasks.projection.vectors import VectorsChanged, names_key, read_vectors, vectors_key
+from tasks.projection.vectors import (
+    VectorsChanged,
+    names_key,
+    read_vectors,
+    usable_vectors,
+    vectors_key,
+)
 
 
 class Scene:
@@ -109,6 +115,17 @@ def test_vectors_of_which_none_can_be_mapped_are_refused(scene: Scene) -> None:
     source, key = scene.save("v.npy", np.full((3, 2), np.nan))
     with pytest.raises(BadVectors, match="None of the 3 vectors can be mapped: the first is not"):
         scene.components(source, key)
+
+
+def test_vectors_of_which_no_distance_can_be_told_are_refused_unless_directions_are_compared(
+    scene: Scene, vectors: np.ndarray
+) -> None:
+    source, key = scene.save("v.npy", vectors * np.float32(1e-30))
+    with pytest.raises(BadVectors, match=r"largest number of all vectors is 4e-30: squares of"):
+        scene.components(source, key)
+    usable, reasons = usable_vectors(source, key, scene.runtime, unit=True)
+    np.testing.assert_allclose(np.linalg.norm(usable, axis=1), 1, rtol=1e-5)
+    assert set(reasons) == {None}
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5])

@@ -16,7 +16,7 @@ from tasks.compute.projection.pca import fit_pca
 def accuracies() -> tuple[float, float]:
     """Return how well 5 neighbours name a digit, in the features and on the map."""
     found = load_digits()
-    vectors, truth = found.data.astype(np.float32)[:1000], found.target[:1000]
+    vectors, truth = found.data.astype(np.float32)[:600], found.target[:600]
     points = fit_pca(vectors, 50).scores(vectors)
     settings = TsneMethod()
     near = nearest_neighbours(points, neighbours_wanted("tsne", settings))

@@ -121,6 +121,26 @@ def test_where_there_are_fewer_neighbours_than_asked_for_the_map_is_drawn_with_t
     assert " instead of " in found.notes[0]
 
 
+@pytest.mark.parametrize("settings", AUTHORS, ids=lambda one: one.method)
+def test_the_authors_package_takes_the_neighbours_there_are(
+    digits: np.ndarray, settings: Method
+) -> None:
+    pytest.importorskip("pacmap", reason="extra pacmap is not installed")
+    found = embed(settings.method, scene_of(digits[:5], settings), settings)
+    assert np.isfinite(found.coords).all()
+    assert found.coords.std() > 0
+    assert found.notes == ("4 neighbours instead of 10: there are no more",)
+
+
+@pytest.mark.parametrize("settings", [*METHODS[1:], *AUTHORS], ids=lambda one: one.method)
+def test_vectors_of_one_number_are_mapped(digits: np.ndarray, settings: Method) -> None:
+    if settings in AUTHORS:
+        pytest.importorskip("pacmap", reason="extra pacmap is not installed")
+    found = embed(settings.method, scene_of(digits[:30, :1].copy(), settings), settings)
+    assert np.isfinite(found.coords).all()
+    assert found.coords.std() > 0
+
+
 @pytest.mark.parametrize("settings", METHODS, ids=lambda one: one.method)
 def test_constant_vectors_are_one_place(settings: Method) -> None:
     points = np.zeros((30, 3), np.float32)

@@ -57,6 +57,17 @@ def test_rows_that_cannot_be_mapped_say_why() -> None:
     assert usable_rows(vectors, unit=False)[0].tolist() == [True, False, False, True]
 
 
+def test_a_row_whose_squares_are_infinite_has_a_direction_and_no_place() -> None:
+    vectors = np.ones((2, 3), np.float32)
+    vectors[1, 2] = 1e30
+    assert usable_rows(vectors, unit=True)[0].all()
+    usable, reasons = usable_rows(vectors, unit=False)
+    assert usable.tolist() == [True, False]
+    assert reasons[1] == (
+        "too large: squares of numbers beyond 1e+15 are infinite; scale the vectors"
+    )
+
+
 def test_very_large_and_very_small_vectors_keep_their_direction() -> None:
     vectors = np.array([[3e30, 4e30], [3e-30, 4e-30]], np.float32)
     np.testing.assert_allclose(unit_length(vectors), [[0.6, 0.8]] * 2, rtol=1e-6)

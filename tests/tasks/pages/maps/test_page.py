@@ -97,9 +97,12 @@ def test_trust_is_told_with_its_standard_errors() -> None:
         (summary(0.97, 0.97), "almost always near in the features; true neighbours are seldom"),
         (summary(0.9, 0.9), "mostly near in the features; some true neighbours are torn apart"),
         (summary(0.6, 0.5), "often far apart in the features: believe no detail; many true"),
-        (summary(0.9, 0.9, 0.05), "Other seeds give nearly the same map."),
-        (summary(0.9, 0.9, 0.3), "Other seeds move parts of the map."),
-        (summary(0.9, 0.9, 0.8), "Other seeds give another map"),
+        (
+            summary(0.9, 0.9, 0.05),
+            "Other seeds give nearly the same map: the median point moves by 10.0% of",
+        ),
+        (summary(0.9, 0.9, 0.3), "Other seeds move parts of the map: the median"),
+        (summary(0.9, 0.9, 0.8), "Other seeds give another map, whose arrangement is chance"),
     ],
 )
 def test_the_verdict_says_in_words_what_the_numbers_say(
