@@ -33,9 +33,9 @@ JOINED = "joined.json"
 _FAULTS = {
     1: "lists a feature that is out of range, the autoencoder has {n_features} (0 to {last}): is "
     "n_features right?",
-    2: "has a value that is not finite",
-    3: 'has a value too large for float16 (65,504): set values = "f32"',
-    4: "lists a feature twice, with a value that the first hides: the file is ambiguous",
+    2: "has a value that is not finite.",
+    3: 'has a value too large for float16 (65,504): set values = "f32".',
+    4: "lists a feature twice, with a value that the first hides: the file is ambiguous.",
 }
 
 
@@ -141,8 +141,8 @@ def _explained(
     features, values = source.read(bad.token, bad.token + 1)
     fault = _FAULTS[bad.fault].format(n_features=recipe.n_features, last=recipe.n_features - 1)
     return BadActivations(
-        f"{path}: token {bad.token} {fault}. Its features are {_some(features[0])}, its values "
-        f"{_some(values[0])}. Nothing is published."
+        f"{path}: token {bad.token} {fault} Its features are {_some(features[0])}, its values "
+        f"{_some(values[0])}. No index is made of it."
     )
 
 
