@@ -104,12 +104,10 @@ _READY = "return document.getElementById('map')?.dataset.ready === 'yes'"
 _DRAWN = "return !!document.querySelector('.js-plotly-plot .nsewdrag')"
 
 
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """Yield a driver of a headless chromium of 1200 x 900 pixels."""
-    from selenium import webdriver
+def chromium_options() -> Any:
+    """Return what chromium is started with: no window, 1200 x 900 pixels, WebGL by software, which
+    it wants to be asked for where there is no GPU."""
     from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
 
     options = Options()
     options.binary_location = str(shutil.which("chromium"))
@@ -118,7 +116,17 @@ def chromium() -> Iterator[Any]:
         "window-size=1200,900",
     ):  # fmt: skip
         options.add_argument(f"--{argument}")
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    return options
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Yield a driver of a headless chromium."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    service = Service(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=chromium_options(), service=service)
     try:
         driver.execute_cdp_cmd("Performance.enable", {})
         yield driver

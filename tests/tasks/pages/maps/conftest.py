@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.map_page import chromium_options
 from tasks.compute.diagnostics.report import Diagnostics, Leak, Share, SplitScore, Suspect
 from tasks.compute.projection.trust import Estimate, Stability, TrustSummary
 from tasks.pages.maps import Categories, MapView, Numbers, render_map
@@ -96,17 +97,9 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def driver(downloads: Path) -> Iterator[Any]:
     from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
 
-    options = Options()
-    options.binary_location = str(shutil.which("chromium"))
-    # Without a GPU chromium draws WebGL by software, which it wants to be asked for.
-    for argument in (
-        "headless=new", "no-sandbox", "disable-dev-shm-usage", "enable-unsafe-swiftshader",
-        "window-size=1200,900",
-    ):  # fmt: skip
-        options.add_argument(f"--{argument}")
+    options = chromium_options()
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     started = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
