@@ -55,16 +55,11 @@ def make_matrix(
         detected.detections,
         dataset=detected.dataset,
         source=preset.source,
-        changed=lambda _: _told(run, recipe, making),
+        changed=lambda _: pairs_to_compute(
+            run.store, recipe, making.key, making.rows, take_over=run.runtime.take_over
+        ),
         made={"random_weights": looked.model.is_random},
     )
-
-
-def _told(run: Run, recipe: LossMatrixRecipe, making: Making) -> str:
-    """Return how many pairs a run would compute, beside the older matrices that there are."""
-    if not run.runtime.take_over:
-        return f"take_over is off: all {len(making.rows) ** 2:,} pairs are computed"
-    return pairs_to_compute(run.store, recipe, making.key, making.rows)
 
 
 def make_encoded(run: Run, detected: Detected, preset: Preset, name: str) -> Artifact | None:

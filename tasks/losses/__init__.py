@@ -35,11 +35,18 @@ def matrix_making(recipe: LossMatrixRecipe, detections: ArtifactKey, rows: Seque
 
 
 def pairs_to_compute(
-    store: ArtifactStore, recipe: LossMatrixRecipe, key: ArtifactKey, wanted: Sequence[str]
+    store: ArtifactStore,
+    recipe: LossMatrixRecipe,
+    key: ArtifactKey,
+    wanted: Sequence[str],
+    *,
+    take_over: bool = True,
 ) -> str:
     """Return in words what of the matrix `key` of the images `wanted` is left to compute beside
-    older ones. Moves nothing, also where one of these is damaged."""
+    older ones, if a run may `take_over`. Moves nothing, also where one of these is damaged."""
     images, all_pairs = set(wanted), len(wanted) ** 2
+    if not take_over:
+        return f"take_over is off: all {all_pairs:,} pairs are computed"
     older = relatives(store, recipe, key)
     if not older:
         return "another model, size, threshold or backend: every pair is computed"
