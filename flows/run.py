@@ -304,8 +304,12 @@ class Run:
         if planner := PLANNER.get():
             planner.leave_out(absent)
         elif absent:
-            title = "Left out; the same command makes them when what they need is there"
-            self.show(Table(title, ("left out", "why"), list(absent.items())))
+            names: dict[str, list[str]] = {}
+            for name, why in absent.items():
+                names.setdefault(why, []).append(name)
+            rows = [(", ".join(of), why) for why, of in names.items()]
+            title = "Left out; the same command makes it when what it needs is there"
+            self.show(Table(title, ("left out", "why"), rows))
 
     def show(self, table: Table | Callable[[], Table]) -> None:
         """Have a table printed when the run is over; a plan does not even make it."""
