@@ -6,13 +6,10 @@ resumed one alike.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from conf.keys import ArtifactKey
-from conf.machine import cores
 from storage.drafts import Draft
 from storage.kinds import Kind
 from storage.parts import Marker, sealed
@@ -25,7 +22,7 @@ class Donation:
     parts: Path
     marker: Marker
 
-    @cached_property
+    @property
     def folder(self) -> Path:
         """Where its files lie."""
         return self.parts / self.marker.part
@@ -66,17 +63,15 @@ def fill(draft: Draft, offers: Sequence[Donation], kind: Kind) -> None:
     A part with the same rows is hard-linked, of a larger one the rows are copied. The donor's bytes
     are hashed first: damage is not handed on.
     """
-    pending = {name: draft.rows_of(name) for name in draft.pending()}
+    pending = draft.pending()
     if not pending or not offers:
         return
-    holders = holders_of(offers, pending.values())
-    fitting = {name: holding(rows, holders[rows[0]]) for name, rows in pending.items()}
-    sound = _hashed(offer for offers_of_part in fitting.values() for offer in offers_of_part[:1])
-    for name, offers_of_part in fitting.items():
-        for offer in offers_of_part:
-            if offer.folder not in sound:
-                sound[offer.folder] = _is_sound(offer)
-            if sound[offer.folder]:
+    holders = holders_of(offers, map(draft.rows_of, pending))
+    sound: dict[Path, bool] = {}
+    for name in pending:
+        rows = draft.rows_of(name)
+        for offer in holding(rows, holders[rows[0]]):
+            if _is_sound(offer, sound):
                 _adopt(draft, name, offer, kind)
                 break
 
@@ -99,16 +94,10 @@ def holding(rows: Sequence[str], offers: Sequence[Donation]) -> list[Donation]:
     return sorted(fit, key=lambda offer: offer.marker.rows != tuple(rows))
 
 
-def _hashed(offers: Iterable[Donation]) -> dict[Path, bool]:
-    """Return, by its folder, whether an offer's bytes are those that were sealed: by as many
-    threads as there are cores, for hashing the JPEGs of photos takes longer than linking them."""
-    folders = {offer.folder: offer for offer in offers}
-    with ThreadPoolExecutor(cores(), thread_name_prefix="hash") as pool:
-        return dict(zip(folders, pool.map(_is_sound, folders.values()), strict=True))
-
-
-def _is_sound(offer: Donation) -> bool:
-    return offer.marker.problem(offer.parts) is None
+def _is_sound(offer: Donation, known: dict[Path, bool]) -> bool:
+    if offer.folder not in known:
+        known[offer.folder] = offer.marker.problem(offer.parts) is None
+    return known[offer.folder]
 
 
 def _cost(marker: Marker, missing: dict[str, None]) -> tuple[bool, int]:
