@@ -75,7 +75,7 @@ class Plan:
             self.unknown.append(f"what follows {missing[-1]}: known when that is made")
 
     def leave_out(self, absent: Mapping[str, str]) -> None:
-        """Take down what a run would leave out, unless it is told already as blocked."""
+        """Take down what a run would leave out beside what is told as blocked, and why."""
         self.unknown += [f"left out: {name}: {why}" for name, why in absent.items()]
 
     @property
