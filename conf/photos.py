@@ -18,6 +18,7 @@ class ExifRecipe(Recipe):
     """What a photo says of itself; the input `content` says of which photos."""
 
     kind: ClassVar[str] = "photo-exif"
+    version: ClassVar[int] = 2
     row_inputs: ClassVar[frozenset[str]] = frozenset({"content"})
 
 

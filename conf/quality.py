@@ -32,6 +32,7 @@ class NoiseRecipe(Recipe):
     and shrinking averages noise away. The input `content` says of which originals."""
 
     kind: ClassVar[str] = "photo-noise"
+    version: ClassVar[int] = 2
     row_inputs: ClassVar[frozenset[str]] = frozenset({"content"})
 
 

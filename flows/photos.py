@@ -11,6 +11,7 @@ from prefect import flow
 from prefect.events import DeploymentEventTrigger
 
 from conf.load import load_preset
+from conf.machine import collector_paused
 from conf.photos import ExifRecipe, Preset, StandardRecipe
 from conf.runtime import Runtime
 from conf.sources.photo_batch import Source as BatchSource
@@ -77,6 +78,7 @@ def make_photos(run: Run, preset: Preset, prefix: str = "") -> None:
         return
     standard = _standardise(run, preset, originals, prefix)
 
+    @collector_paused()
     def done() -> Tree:
         batch = ranked(taken_up(), standard, run.runtime)
         return batch if preset.stage == "ingest" else preprocessed(batch, standard, run.runtime)
@@ -199,8 +201,10 @@ def _finish(
 ) -> None:
     scored = make_scores(run, preset, seen, prefix)
     run.act(lambda: _hand_out(run, preset, scored, batch(), contents, faults, folder))
+    run.leave_out(scored.absent)
 
 
+@collector_paused()  # a batch is dictionaries by the ten thousand
 def _hand_out(
     run: Run,
     preset: Preset,

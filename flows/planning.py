@@ -1,7 +1,7 @@
 """Plans: a flow gone through without making anything, to say what a run of it would do."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,10 @@ class Plan:
             if not missing:
                 raise
             self.unknown.append(f"what follows {missing[-1]}: known when that is made")
+
+    def leave_out(self, absent: Mapping[str, str]) -> None:
+        """Take down what a run would leave out beside what is told as blocked, and why."""
+        self.unknown += [f"left out: {name}: {why}" for name, why in absent.items()]
 
     @property
     def promised(self) -> dict[str, str]:

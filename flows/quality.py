@@ -1,10 +1,13 @@
 """The scores of photos, each an artifact, so that weights that arrive later redo one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from conf.dataset import SourceSpec
 from conf.images import ImageRecipe
+from conf.keys import Recipe
 from conf.labels import LabelRecipe
 from conf.models import ModelSpec
 from conf.photos import Preset
@@ -64,46 +67,63 @@ class Scored(NamedTuple):
     absent: dict[str, str]
     """Scores that were not made, and why."""
 
+    def take(self, score: str, artifact: Artifact, recipe: Recipe, **more: Any) -> None:
+        """Take in a score that was made, and by what."""
+        self.made[score] = artifact
+        self.by[score] = recipe.model_dump(mode="json") | more
+
 
 def make_scores(run: Run, preset: Preset, seen: Seen, prefix: str) -> Scored:
-    """Make the labels of a batch and every score whose weights are there."""
+    """Make every score of a batch, labels too, whose weights are there."""
     settings, (dataset, ledger, source) = preset.quality, seen.standards
+    done = Scored(
+        made={},
+        by={
+            "brisque": {"backend": settings.brisque_backend},
+            "clip_iqa": {"backend": settings.clip_iqa_backend},
+        },
+        absent={},
+    )
+    by_encoder = settings.clip_iqa_backend == "encoder"
+    with _told_where_missing(done, "clip_labels", *["clip_iqa"] * by_encoder):
+        _make_by_encoder(run, preset, seen, done, prefix)
+    quality = make_quality(run, dataset, ledger, source, f"{prefix}quality")
+    noise = make_noise(run, *seen.originals, f"{prefix}noise")
+    done.made.update(quality=quality, noise=noise)
+    with _told_where_missing(done, "brisque"):
+        made, recipe = make_brisque(run, settings, quality, ledger, f"{prefix}brisque")
+        done.take("brisque", made, recipe)
+    if not by_encoder:
+        with _told_where_missing(done, "clip_iqa"):
+            name = f"{prefix}clip-iqa"
+            done.take("clip_iqa", *make_piq_clip_iqa(run, settings, *seen.standards, name))
+    return done
+
+
+@contextmanager
+def _told_where_missing(done: Scored, *scores: str) -> Iterator[None]:
+    """Go on without `scores` whose weights are missing, and take down why."""
+    try:
+        yield
+    except WeightsMissing as missing:
+        done.absent.update(dict.fromkeys(scores, f"weights missing: {missing}"))
+
+
+def _make_by_encoder(run: Run, preset: Preset, seen: Seen, done: Scored, prefix: str) -> None:
+    """Make labels, and CLIP-IQA where it is the encoder's, too."""
+    ledger, settings = seen.standards.ledger, preset.quality
     model = run.resolve(preset.model)
     prompts = make_prompts(run, model, preset.prompts, f"{prefix}prompts")
     images = make_images(run, ImageRecipe(model=model), *seen.standards, f"{prefix}features")
-    recipe = LabelRecipe(top=preset.top)
-    labels = make_labels(run, recipe, images, prompts, ledger, f"{prefix}labels")
-    quality = make_quality(run, dataset, ledger, source, f"{prefix}quality")
-    noise = make_noise(run, *seen.originals, f"{prefix}noise")
-    made = {"features": images, "labels": labels, "quality": quality, "noise": noise}
-    by: dict[str, Tree] = {
-        "brisque": {"backend": settings.brisque_backend},
-        "clip_iqa": {"backend": settings.clip_iqa_backend},
-    }
-    absent: dict[str, str] = {}
-    try:
-        name = f"{prefix}brisque"
-        made["brisque"], brisque = make_brisque(run, settings, quality, ledger, name)
-        by["brisque"] = brisque.model_dump(mode="json")
-    except WeightsMissing as missing:
-        absent["brisque"] = f"weights missing: {missing}"
-    try:
-        made["clip_iqa"], by["clip_iqa"] = _clip_iqa(run, settings, model, seen, images, prefix)
-    except WeightsMissing as missing:
-        absent["clip_iqa"] = f"weights missing: {missing}"
-    return Scored(made, by, absent)
-
-
-def _clip_iqa(
-    run: Run, settings: QualitySettings, model: ModelSpec, seen: Seen, images: Artifact, prefix: str
-) -> tuple[Artifact, Tree]:
-    if settings.clip_iqa_backend == "piq":
-        name = f"{prefix}clip-iqa"
-        made, by_piq = make_piq_clip_iqa(run, settings, *seen.standards, name)
-        return made, by_piq.model_dump(mode="json")
-    made, recipe = make_clip_iqa(run, settings, model, images, seen.standards.ledger, prefix)
-    weights = {"model": f"{model.family}/{model.name}", "weights_sha256": model.sha256}
-    return made, recipe.model_dump(mode="json") | {"size": model.preprocessing, **weights}
+    labels = make_labels(
+        run, LabelRecipe(top=preset.top), images, prompts, ledger, f"{prefix}labels"
+    )
+    done.made.update(features=images, labels=labels)
+    if settings.clip_iqa_backend == "encoder":
+        made, recipe = make_clip_iqa(run, settings, model, images, ledger, prefix)
+        name = f"{model.family}/{model.name}"
+        weights = {"size": model.preprocessing, "model": name, "weights_sha256": model.sha256}
+        done.take("clip_iqa", made, recipe, **weights)
 
 
 def read_scores(run: Run, scored: Scored) -> tuple[Scores, dict[str, bytes]]:
@@ -113,9 +133,10 @@ def read_scores(run: Run, scored: Scored) -> tuple[Scores, dict[str, bytes]]:
         for name in ("quality", "noise", "brisque", "clip_iqa")
         if name in scored.made
     }
+    labels = scored.made.get("labels")
     scores = Scores(
         quality=rows["quality"],
-        labels=labels_by_content(run.store, scored.made["labels"]),
+        labels=labels_by_content(run.store, labels) if labels else {},
         noise=rows["noise"],
         brisque=rows.get("brisque", {}),
         clip_iqa=rows.get("clip_iqa", {}),

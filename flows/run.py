@@ -84,6 +84,9 @@ class Planner(Protocol):
     def attempt(self, step: Callable[[], Any]) -> None:
         """Go through `step` as far as what is stored allows."""
 
+    def leave_out(self, absent: Mapping[str, str]) -> None:
+        """Take down what a run would leave out, and why."""
+
 
 _PRESET: ContextVar[str | None] = ContextVar("preset", default=None)
 PLANNER: ContextVar[Planner | None] = ContextVar("planner", default=None)
@@ -295,6 +298,18 @@ class Run:
         """Do what others see, such as write an export or tell of an event; a plan does not."""
         if not PLANNER.get():
             effect()
+
+    def leave_out(self, absent: Mapping[str, str]) -> None:
+        """Say what this run does without, by name, and why: at its end, or in its plan."""
+        if planner := PLANNER.get():
+            planner.leave_out(absent)
+        elif absent:
+            names: dict[str, list[str]] = {}
+            for name, why in absent.items():
+                names.setdefault(why, []).append(name)
+            rows = [(", ".join(of), why) for why, of in names.items()]
+            title = "Left out; the same command makes it when what it needs is there"
+            self.show(Table(title, ("left out", "why"), rows))
 
     def show(self, table: Table | Callable[[], Table]) -> None:
         """Have a table printed when the run is over; a plan does not even make it."""

@@ -1,5 +1,6 @@
 """Checksums of files on disk: BLAKE3, in hex."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,25 +28,29 @@ class FileSum:
         return cls(int(content["size_bytes"]), str(content["blake3"]))
 
     @classmethod
-    def of(cls, path: Path) -> Self:
+    def of(cls, path: Path | str) -> Self:
         """Return the sum of the bytes that lie at `path` now."""
-        size_bytes = path.stat().st_size
+        size_bytes = os.stat(path).st_size
         threads = blake3.AUTO if size_bytes >= _THREADED_BYTES else 1
         hasher = blake3(max_threads=threads)
         if size_bytes:
             hasher.update_mmap(path)
         return cls(size_bytes, hasher.hexdigest())
 
-    def problem(self, path: Path, *, rehash: bool = True) -> str | None:
+    def problem(self, path: Path | str, *, rehash: bool = True) -> str | None:
         """Return what is wrong with the file at `path`, in words, or None when it is as it was."""
+        told = self._fault(path, rehash=rehash)
+        return told and f"{os.path.basename(path)} {told}"
+
+    def _fault(self, path: Path | str, *, rehash: bool) -> str | None:
         try:
-            size_bytes = path.stat().st_size
+            size_bytes = os.stat(path).st_size
             if size_bytes != self.size_bytes:
-                return f"{path.name} has {size_bytes} bytes, {self.size_bytes} were written"
+                return f"has {size_bytes} bytes, {self.size_bytes} were written"
             if rehash and FileSum.of(path) != self:
-                return f"{path.name} has other bytes than were written (BLAKE3 differs)"
+                return "has other bytes than were written (BLAKE3 differs)"
         except FileNotFoundError:
-            return f"{path.name} is gone"
+            return "is gone"
         except OSError as problem:  # a bad sector, say: as good as gone
-            return f"{path.name} cannot be read: {problem.strerror}"
+            return f"cannot be read: {problem.strerror}"
         return None

@@ -87,7 +87,7 @@ class Manifest:
         """Return what is wrong with the files in `folder`, or None. Without `rehash`, sizes
         only."""
         for name, sums in self.files.items():
-            if found := sums.problem(folder / name, rehash=rehash):
+            if found := sums.problem(os.path.join(folder, name), rehash=rehash):
                 return f"{name}: {found}"
         strangers = files_in(folder) - self.files.keys() if rehash else set()
         return f"{sorted(strangers)} in it were never published" if strangers else None

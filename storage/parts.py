@@ -5,6 +5,7 @@ marker, `<part>.json`. The marker is written last: a part without a matching mar
 """
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -74,9 +75,9 @@ class Marker:
         """Return what is wrong with the part that this marker seals, or None."""
         folder = parts / self.part
         for name, sums in self.files.items():
-            if found := sums.problem(folder / name, rehash=rehash):
+            if found := sums.problem(os.path.join(folder, name), rehash=rehash):
                 return f"{self.part}/{found}"
-        strangers = {path.name for path in folder.iterdir()} - self.files.keys()
+        strangers = set(os.listdir(folder)) - self.files.keys()
         return f"{self.part} holds {sorted(strangers)}, never sealed" if strangers else None
 
 
@@ -117,10 +118,9 @@ class PartWriter:
 
     def finish(self) -> dict[str, FileSum]:
         """Return the checksums of all files, every byte of them on the disk."""
-        for path in sorted(self.folder.iterdir()):
-            if path.name not in self.sums:
-                fsync_file(path)
-                self.add(path.name, FileSum.of(path))
+        for name in sorted(set(os.listdir(self.folder)) - self.sums.keys()):
+            fsync_file(self.folder / name)
+            self.add(name, FileSum.of(self.folder / name))
         fsync_directory(self.folder)
         return self.sums
 

@@ -3,10 +3,9 @@
 import os
 import platform
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from conf.keys import ArtifactKey
@@ -31,6 +30,7 @@ from storage.takeover import Donation, cut, donations, fill
 _TOLD_PACKAGES = ["torch", "torchvision", "timm", "numpy", "scipy", "h5py", "pillow", "pillow-heif"]
 """Those whose versions a manifest tells, beside the library in a model's spec: they may change a
 feature's last bits."""
+_READ_ONLY, _ANY = 0o444, 0o777
 _SPARE_BYTES = 1 << 26  # 64 MiB that a run leaves free for manifests, SQLite and everybody else
 
 
@@ -167,8 +167,8 @@ def seal(
     markers = draft.check_complete()
     _check_coverage(draft, markers)
     with needing_space(store.path):
-        _write_manifest(draft, markers, made or {})
-        _publish(store, draft)
+        manifest = _write_manifest(draft, markers, made or {})
+        _publish(store, draft, manifest)
     found = store.find(key)
     if found is None:
         raise DamagedArtifact(f"{key} was damaged while it was published. Run the flow again.")
@@ -185,7 +185,7 @@ def _check_coverage(draft: Draft, markers: list[Marker]) -> None:
         )
 
 
-def _write_manifest(draft: Draft, markers: list[Marker], made: Mapping[str, Any]) -> None:
+def _write_manifest(draft: Draft, markers: list[Marker], made: Mapping[str, Any]) -> Manifest:
     kind = find_kind(draft.key.kind)
     (draft.path / MANIFEST).unlink(missing_ok=True)  # of a publishing that died before its rename
     sweep(draft.parts)
@@ -196,7 +196,7 @@ def _write_manifest(draft: Draft, markers: list[Marker], made: Mapping[str, Any]
     for name in sorted(files_in(draft.path) - files.keys()):
         fsync_file(draft.path / name)
         files[name] = FileSum.of(draft.path / name)
-    Manifest(
+    manifest = Manifest(
         key=plan["key"],
         digest=plan["digest"],
         family=plan["family"],
@@ -205,7 +205,9 @@ def _write_manifest(draft: Draft, markers: list[Marker], made: Mapping[str, Any]
         rows=sum(len(marker.rows) for marker in markers),
         files=files,
         made=_provenance(draft, markers) | dict(made),
-    ).write(draft.path)
+    )
+    manifest.write(draft.path)
+    return manifest
 
 
 def _known_sums(draft: Draft, markers: list[Marker]) -> dict[str, FileSum]:
@@ -228,12 +230,18 @@ def _provenance(draft: Draft, markers: list[Marker]) -> dict[str, Any]:
     }
 
 
-def _publish(store: ArtifactStore, draft: Draft) -> None:
-    for name in files_in(draft.path) | {MANIFEST}:
-        os.chmod(draft.path / name, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+def _publish(store: ArtifactStore, draft: Draft, manifest: Manifest) -> None:
+    for name in (*manifest.files, MANIFEST):
+        _make_read_only(os.path.join(draft.path, name))
     target = store.folder(draft.key)
     make_directory(target.parent)
     fsync_directory(draft.path)
     rename(draft.path, target)
     fsync_directory(draft.path.parent)
     (target / PLAN).unlink(missing_ok=True)
+
+
+def _make_read_only(path: str) -> None:
+    with suppress(FileNotFoundError):  # of a file that is gone, `find` tells
+        if os.stat(path).st_mode & _ANY != _READ_ONLY:  # else another artifact has the same file
+            os.chmod(path, _READ_ONLY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from conf.quality import BrisqueRecipe, ClipIqaRecipe, NoiseRecipe, PiqClipIqaRecipe, QualityRecipe
 from storage.kinds import Kind
 from storage.parts import PartWriter
-from storage.photos import part_files, write_parquet
+from storage.photos import part_files, read_parquet, write_parquet
 from storage.store import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
@@ -61,27 +61,34 @@ def write_thumbnails(writer: PartWriter, contents: Sequence[str], jpegs: Sequenc
 
 def copy_rows(source: Path, positions: Sequence[int], writer: PartWriter) -> None:
     """Write a part of some rows of the sealed part in `source`, by position."""
-    import pyarrow.parquet as pq
-
     for path in sorted(source.glob("*.parquet")):
-        write_parquet(writer, pq.read_table(path).take(list(positions)), path.name)
+        write_parquet(writer, read_parquet(path).take(list(positions)), path.name)
 
 
-def read_scores(store: ArtifactStore, artifact: Artifact, name: str = SCORES) -> "pa.Table":
-    """Return all parts of `artifact` as one table, in the order of its parts."""
+def read_scores(
+    store: ArtifactStore,
+    artifact: Artifact,
+    name: str = SCORES,
+    columns: Sequence[str] | None = None,
+) -> "pa.Table":
+    """Return all parts of `artifact` as one table, in the order of its parts; of its columns those
+    that are asked for."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     paths = part_files(store.path_of(artifact), name)
-    tables = [pq.read_table(path) for path in paths]
+    tables = [read_parquet(path, columns) for path in paths]
     return pa.concat_tables(tables) if tables else score_schema().empty_table()
 
 
 def rows_by_content(
-    store: ArtifactStore, artifact: Artifact, name: str = SCORES
+    store: ArtifactStore,
+    artifact: Artifact,
+    name: str = SCORES,
+    columns: Sequence[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return every row of `artifact`, by its content's sha256."""
-    rows = read_scores(store, artifact, name).to_pylist()
+    """Return every row of `artifact`, or the `columns` of it, by its content's sha256."""
+    wanted = columns and ("content_sha256", *columns)
+    rows = read_scores(store, artifact, name, wanted).to_pylist()
     return {row.pop("content_sha256"): row for row in rows}
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from PIL import ExifTags, Image
@@ -75,7 +76,10 @@ def _exif(
 def _words(value: Any) -> str:
     """Return a text without padding; other characters stay as they are, also hostile ones."""
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        with suppress(UnicodeError):  # Pillow reads all bytes as Latin-1; most beyond ASCII are not
+            value = value.encode("latin-1").decode("utf-8")
     text = value.replace("\0", "").strip() if isinstance(value, str) else ""
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -63,14 +63,18 @@ def _flat(photo: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in photo.items():
         if isinstance(value, Mapping):
             row |= _flat(value, f"{prefix}{name}.")
-        elif name == "clip_labels":
+        elif name == "clip_labels" and _are_objects(value):
             for what in ("label", "confidence", "cosine_score"):
-                row[f"{prefix}{name}.{what}"] = [label[what] for label in value]
+                row[f"{prefix}{name}.{what}"] = [label.get(what) for label in value]
         elif isinstance(value, list | tuple):
             row[prefix + name] = list(value)
         else:
             row[prefix + name] = value
     return row
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
 
 
 def _column(values: list[Any]) -> Any:

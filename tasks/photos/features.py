@@ -27,7 +27,7 @@ class Scores:
     """Backend and weights, for every photo the same."""
     clip_iqa_by: Tree = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
-    """Why a whole score was not made, such as missing weights."""
+    """Why a score, or `clip_labels`, was not made of any photo, such as missing weights."""
 
 
 def features_of(
@@ -52,6 +52,8 @@ def features_of(
         for name in TECH
         if tech[name] is None
     }
+    if not features["clip_labels"]:
+        missing["clip_labels"] = scores.absent.get("clip_labels") or NOT_MADE
     if noise.get("sigma") is None:
         missing["sigma"] = noise.get("reason") or scores.absent.get("sigma") or NOT_MADE
     return features | ({"missing": missing} if missing else {})

@@ -185,7 +185,8 @@ def score_brisque(
     check_not_stopped()
     store = ArtifactStore(runtime.store)
     draft = store.open_draft(recipe.key(quality=store.key_of(quality)))
-    wanted, known = draft.rows_of(part), rows_by_content(store, quality)
+    wanted = draft.rows_of(part)
+    known = rows_by_content(store, quality, columns=("natural", "reason"))
     model = load_brisque(recipe, weights, runtime)
     features = [known[content]["natural"] or [np.nan] * 36 for content in wanted]
     raw = brisque_scores(np.array(features, dtype=np.float64).reshape(-1, 36), model)

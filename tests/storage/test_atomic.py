@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import signal
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_two_temporary_names_differ() -> None:
 def test_json_refuses_numbers_that_json_has_not() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_bytes({"seconds": float("nan")})
+
+
+def test_json_has_a_record_a_line_and_says_what_json_says() -> None:
+    files = {"a.jpg": {"size_bytes": 1, "blake3": "é\n"}, "b": {}}
+    content = {"key": "x", "rows": ["r", "s"], "files": files, "none": {}, "deep": {"a": {"b": {}}}}
+    text = json_bytes(content).decode()
+    assert json.loads(text) == content
+    assert ' "rows": ["r", "s"],\n' in text
+    assert '\n  "a.jpg": {"size_bytes": 1, "blake3": "é\\n"},\n' in text
 
 
 def test_a_link_is_the_same_file(tmp_path: Path) -> None:

@@ -136,7 +136,9 @@ def flat_noise_sigma(rgb: UInt8[np.ndarray, "height width 3"]) -> float:
     """Return the noise at full resolution, on unrounded grey in [0, 1]: the median over flat tiles.
 
     Flat are the quarter of the 64 px tiles with the least deviation of their 8 px means; tiles that
-    are clipped are left out. NaN where none is left. A texture without flat places reads as noise.
+    are clipped are left out. Those of one colour, such as a painted border's, have no noise to tell
+    of and are none of the tiles. NaN where none is left. A texture without flat places reads as
+    noise.
     """
     import cv2
 
@@ -149,13 +151,19 @@ def flat_noise_sigma(rgb: UInt8[np.ndarray, "height width 3"]) -> float:
         cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY), side, _BLOCK_PX
     )
     level, unrest = small.mean(axis=(1, 2)), small.std(axis=(1, 2))
-    usable = np.flatnonzero((level > 8) & (level < 247))
-    flat = usable[np.argsort(unrest[usable], kind="stable")[: max(1, len(small) // 4)]]
+
+    def tile(at: "int | np.intp") -> Array:
+        row, column = divmod(at, rgb.shape[1] // side)
+        return rgb[side * row : side * (row + 1), side * column : side * (column + 1)]
+
+    tells = np.ones(len(small), bool)
+    for at in np.flatnonzero(unrest == 0):
+        tells[at] = (tile(at) != tile(at)[0, 0]).any()
+    usable = np.flatnonzero((level > 8) & (level < 247) & tells)
+    flat = usable[np.argsort(unrest[usable], kind="stable")[: max(1, tells.sum() // 4)]]
     if not len(flat):
         return nan
-    rows, columns = np.divmod(flat, rgb.shape[1] // side)
-    corners = zip(side * rows, side * columns, strict=True)
-    chosen = np.stack([rgb[top : top + side, left : left + side] for top, left in corners])
+    chosen = np.stack([tile(at) for at in flat])
     sigmas = typical_details(_grey(chosen), _DB2_HIGH[::-1].copy(), _NOTHING) / _NORMAL_MAD
     known = sigmas[~np.isnan(sigmas)]
     return float(np.median(known)) if len(known) else nan

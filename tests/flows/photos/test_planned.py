@@ -40,7 +40,7 @@ def test_what_follows_the_standard_images_is_known_when_they_are_made(
     [
         ("ingest", ["originals", "exif", "standard"]),
         ("preprocess", ["originals", "exif", "standard"]),
-        ("features", ["originals", "exif", "prompts", "features", "labels", "quality", "noise"]),
+        ("features", ["originals", "exif", "prompts", "features", "labels", "antonyms"]),
     ],
 )
 def test_a_stage_that_nothing_made_follows_is_planned_whole(

@@ -76,3 +76,14 @@ def test_a_place_that_is_none_is_null(value: Any) -> None:
 @pytest.mark.parametrize("data", [b"", b"no image at all", b"\xff\xd8\xff"])
 def test_what_is_no_image_is_unknown(data: bytes) -> None:
     assert describe(data, max_megapixels=1)["format"] == "Unknown"
+
+
+@pytest.mark.parametrize(("said", "read"), [
+    ("J\u00f6rg \u00dc \u5199\u771f".encode(), "J\u00f6rg \u00dc \u5199\u771f"),
+    (b"J\xf6rg \xdc", "J\u00f6rg \u00dc"),
+    (b"Caf\xc3", "Caf\u00c3"),
+])  # fmt: skip
+def test_texts_are_utf8_and_where_they_are_not_latin1(said: bytes, read: str) -> None:
+    data = jpeg({0x010F: said, 0x013B: said}, {0xA434: said}, {})
+    found = describe(data, max_megapixels=1)
+    assert (found["exif"]["camera"], found["exif"]["lens"], found["owner"]) == (read, read, read)

@@ -41,3 +41,16 @@ def test_the_table_keeps_numbers_as_numbers_and_what_does_not_fit_as_text(tmp_pa
     rows = table.to_pylist()
     assert [row["size"] for row in rows] == [[3840, 2160], None, [2, 1]]
     assert [row["odd"] for row in rows] == ["1", "one", "[{'a': 1}]"]
+
+
+def test_labels_are_three_lists_and_what_else_bears_their_name_is_left_as_it_is(
+    tmp_path: Path,
+) -> None:
+    best = {"label": "sea", "confidence": 0.5, "cosine_score": 0.25}
+    mine: dict[str, Any] = {"clip_labels": ["a"], "missing": {"clip_labels": "weights missing"}}
+    write_table(tmp_path / "b.parquet", [{"features": {"clip_labels": [best]}}, {"mine": mine}])
+    labelled, other = pq.read_table(tmp_path / "b.parquet").to_pylist()
+    assert labelled["features.clip_labels.label"] == ["sea"]
+    assert labelled["features.clip_labels.cosine_score"] == [0.25]
+    assert other["mine.clip_labels"] == ["a"]
+    assert other["mine.missing.clip_labels"] == "weights missing"

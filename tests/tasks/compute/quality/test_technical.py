@@ -140,6 +140,14 @@ def test_texture_counts_less_as_noise_where_flat_places_are() -> None:
     assert technical.flat_noise_sigma(as_rgb(grey)) == pytest.approx(0.02, rel=0.25)
 
 
+def test_a_border_of_one_colour_changes_nothing_in_the_noise_within_it() -> None:
+    grey = noisy((512, 512), 0.02)
+    within = technical.flat_noise_sigma(as_rgb(grey))
+    for level in (0, 128, 255):
+        rgb = as_rgb(np.pad(grey, 256, constant_values=level))  # three quarters of it
+        assert technical.flat_noise_sigma(rgb) == pytest.approx(within, rel=1e-12)
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_flat_image_has_no_noise_that_could_be_measured(level: int) -> None:
     grey = np.full((200, 300), level, np.uint8)
