@@ -172,9 +172,10 @@ class ArtifactStore:
         """Return the keys of all directories under `published/`, also of those without a
         manifest."""
         found = []
-        for path in self.path.glob("published/*/*/"):
-            with suppress(RecipeError):  # not ours: what file servers leave in every folder
-                found.append(ArtifactKey.parse(path.name))
+        for kind in _folders_in(self.path / "published"):
+            for folder in _folders_in(kind.path):
+                with suppress(RecipeError):  # not ours: what file servers leave in every folder
+                    found.append(ArtifactKey.parse(folder.name))
         return sorted(found)
 
     def family(self, kind: str, family: str) -> list[ArtifactKey]:
@@ -299,6 +300,14 @@ class ArtifactStore:
                 "Run the flow again; what is published is reused."
             )
         return draft
+
+
+def _folders_in(path: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as items:
+            return [item for item in items if item.is_dir()]
+    except FileNotFoundError:
+        return []
 
 
 def _other_format(number: int) -> str:
