@@ -151,7 +151,7 @@ class ArtifactStore:
             self.quarantine(key, problem)
         if manifest is None or problem:
             return None
-        return Artifact(kind=key.kind, key=str(key), rows=manifest.rows, store=self.uuid)
+        return Artifact(kind=key.kind, key=str(key), rows=manifest.held_rows, store=self.uuid)
 
     def holds(self, key: ArtifactKey | str) -> bool:
         """Whether something is published as `key`, whole or not."""
