@@ -87,6 +87,8 @@ def foresee(
     relative = _relative(catalog, making, last, by_name=changed is not None)
     if damage:
         reasons = [f"what is stored is damaged: {damage}"]
+    elif store.lies_in_quarantine(making.key):
+        reasons = ["what was made of it was damaged, and lies in quarantine"]
     elif relative is None:
         reasons = [f"no {making.key.kind} {'of this name ' if changed else ''}was made here before"]
     elif changed:

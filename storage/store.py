@@ -263,6 +263,10 @@ class ArtifactStore:
             fsync_directory(self.folder(key).parent)
         return target
 
+    def lies_in_quarantine(self, key: ArtifactKey) -> bool:
+        """Whether a published `key` was found damaged; it may have been made anew since."""
+        return any((self.path / "quarantine" / key.kind).glob(f"{key}.*/{MANIFEST}"))
+
     def quarantine_part(self, draft: Draft, name: str, reason: str) -> None:
         """Move a damaged part of `draft` out of sight, with the reason, so that it is made
         again."""
