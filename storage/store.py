@@ -310,7 +310,7 @@ def _folders_in(path: Path | str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(path) as items:
             return [item for item in items if item.is_dir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # lost+found, say
         return []
 
 
