@@ -11,6 +11,7 @@ from prefect.utilities.annotations import quote
 
 from conf.dataset import SourceSpec
 from conf.images import ImageRecipe
+from conf.keys import held_rows
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from flows.run import PLANNER, Made, Run
@@ -106,7 +107,8 @@ class PlainRun(Run):
             artifact = seal(self.store, making.key, made=given.get("made"))
         self.store.refs.set(f"{self.name}/{name}", artifact.key)
         state, seconds = "Completed" if draft else "Cached", time.perf_counter() - began
-        self.made.append(Made(name, artifact, state, rows, seconds))
+        made = held_rows(making.recipe, rows)
+        self.made.append(Made(name, artifact, state, made, seconds))
         return artifact
 
 

@@ -86,6 +86,13 @@ class Recipe(Frozen):
         return sha256_of(self.identity(fixed))
 
 
+def held_rows(recipe: Recipe | Mapping[str, Any], units: int) -> int:
+    """Return how many rows people count in `units` units of work: a recipe that says `rows`, as a
+    ledger's does, means those of a unit; of all others a unit is a row."""
+    each = recipe.get("rows", 1) if isinstance(recipe, Mapping) else getattr(recipe, "rows", 1)
+    return units * int(each)
+
+
 def canonical_json(content: Any) -> str:
     """Return the one JSON text of `content`: sorted keys, no spaces, floats by repr.
 

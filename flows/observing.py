@@ -21,7 +21,7 @@ from prefect.context import FlowRunContext
 
 FEW_PARTS = 4
 """So many parts are seen as task runs at one glance; more are told as a share, too."""
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 5.0
 """Between two updates: each is a request to the server."""
 SILENCE_SECONDS = 300.0
 """Between two updates where the first was not taken: Prefect tries a minute before it gives up."""
@@ -39,7 +39,7 @@ def watched(
     run: str, name: str, parts: int, sealed: int, count: Callable[[str], None]
 ) -> Iterator[Callable[[str], None]]:
     """Yield what is to be told of each part that is sealed: it calls `count`, and moves a progress
-    artifact, at most one update a second.
+    artifact, at most one update in PAUSE_SECONDS.
 
     `parts` are all parts of the making `name`, of which `sealed` were there before.
     """

@@ -54,6 +54,7 @@ def _reported(run: Run, made: Made) -> ReportedArtifact:
         state=made.state,
         rows=made.artifact.rows,
         rows_made=made.rows_made,
+        rows_computed=made.rows_computed,
         seconds=made.seconds,
         note=made.note,
         folder=inside,

@@ -121,7 +121,7 @@ def _sentence(run: Run, fresh: list[Made], rows: list[tuple[Made, str]]) -> str:
     if not fresh:
         return f"Nothing is new: all {len(run.made)} artifacts were reused."
     became = "; ".join(text for _, text in rows if text) or "the settings are others"
-    count = sum(made.rows_made for made in fresh)
+    count = sum(made.rows_computed for made in fresh)
     return (
         f"{became}: {len(fresh)} of {len(run.made)} artifacts were made, "
         f"{count:,} rows of them computed now."
@@ -139,7 +139,12 @@ def _leave_artifacts(run: Run, rows: list[tuple[Made, str]]) -> None:
     if run.made:
         folder = run.store.path_of(run.made[-1].artifact)
         create_link_artifact(
-            key=f"{key}-folder", link=folder.as_uri(), link_text=run.made[-1].artifact.key
+            key=f"{key}-folder",
+            link=folder.as_uri(),
+            link_text=run.made[-1].artifact.key,
+            # Browsers open no file that a page from elsewhere names: the path is to be copied.
+            description=f"`{folder}`\n\nBrowsers do not follow this link from Prefect's page: copy "
+            f"the path, or see all of the store with `featuremill serve --store {run.store.path}`.",
         )
 
 

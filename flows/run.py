@@ -16,7 +16,8 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 from prefect.utilities.annotations import quote
 
-from conf.keys import Frozen
+from conf.dataset import DatasetRecipe
+from conf.keys import Frozen, held_rows
 from conf.models import ModelSpec
 from conf.runtime import Runtime
 from flows.observing import leave_table, watched
@@ -47,6 +48,11 @@ class Made:
     seconds: float
     note: str = ""
     """What the user should know of it, such as rows that failed."""
+
+    @property
+    def rows_computed(self) -> int:
+        """The rows that took work: those of a ledger were written down, all of them."""
+        return 0 if self.artifact.kind == DatasetRecipe.kind else self.rows_made
 
     def as_json(self) -> dict[str, Any]:
         """Return what a run's record and `--json` tell of it."""
@@ -188,7 +194,8 @@ class Run:
             on_wait=_say_waiting(name),
         ) as draft:
             if draft is not None:
-                rows_made = self._make_parts(name, draft, making, part_task, inputs, places)
+                units = self._make_parts(name, draft, making, part_task, inputs, places)
+                rows_made = held_rows(making.recipe, units)
                 if making.rows and check:
                     begin = self._submitter(check, making, inputs, places)
                     wait_for(begin(), f"the check of {name}")
@@ -211,7 +218,7 @@ class Run:
             failed = {
                 "artifact": name,
                 "state": "Failed",
-                "rows": len(making.rows),
+                "rows": held_rows(making.recipe, len(making.rows)),
                 "seconds": round(time.perf_counter() - began, 2),
                 "note": str(problem),
                 "key": str(making.key),

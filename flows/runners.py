@@ -20,6 +20,15 @@ WORKER_SETUP = "flows.workers"
 """The module that a Dask worker loads first: `dask worker ADDRESS --preload flows.workers`."""
 CONNECT_SECONDS = 20
 """How long a cluster that exists may take to answer."""
+_UNWATCHED = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.work-stealing-interval": "5s",
+}
+"""What Dask would keep taking down, by default a hundred times a second in every process, for a
+dashboard: the workers that a run starts have none, and share their cores with this."""
 
 
 class ClusterMissing(WorldError):
@@ -88,6 +97,7 @@ def _dask(runtime: Runtime) -> TaskRunner[Any]:
         return DaskTaskRunner(
             address=runtime.cluster, client_kwargs={"timeout": f"{CONNECT_SECONDS}s"}
         )
+    dask.config.set(_UNWATCHED)
     return DaskTaskRunner(
         cluster_kwargs={
             "n_workers": runtime.workers,

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from conf.keys import ArtifactKey
+from conf.keys import ArtifactKey, held_rows
 from storage.errors import DamagedArtifact
 from storage.manifest import MANIFEST, Manifest
 from storage.store import ArtifactStore
@@ -31,6 +31,7 @@ class Entry:
     key: str
     kind: str
     rows: int
+    """Units of work."""
     size_bytes: int
     at: str
     """When it was published, UTC."""
@@ -41,6 +42,11 @@ class Entry:
     inputs: Mapping[str, str]
     made: Mapping[str, Any]
     """How it came about: system, devices, versions."""
+
+    @property
+    def held_rows(self) -> int:
+        """The rows that people count; see `conf.keys.held_rows`."""
+        return held_rows(self.recipe, self.rows)
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> "Entry":

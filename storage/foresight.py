@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from conf.keys import held_rows
 from storage.catalog import Catalog, Entry
 from storage.drafts import Making
 from storage.errors import DamagedArtifact
@@ -81,11 +82,13 @@ def foresee(
     key = str(making.key)
     manifest, damage = _stored(store, making)
     if manifest:
-        return Foreseen(name, key, "reuse", (), manifest.rows, 0)
+        return Foreseen(name, key, "reuse", (), manifest.held_rows, 0)
     work = _work(store, catalog, making, given)
     relative = _relative(catalog, making, last, by_name=changed is not None)
     if damage:
         reasons = [f"what is stored is damaged: {damage}"]
+    elif store.lies_in_quarantine(making.key):
+        reasons = ["what was made of it was damaged, and lies in quarantine"]
     elif relative is None:
         reasons = [f"no {making.key.kind} {'of this name ' if changed else ''}was made here before"]
     elif changed:
@@ -99,8 +102,8 @@ def foresee(
         key=key,
         state="resume" if work.sealed else "make",
         reasons=tuple(reasons),
-        rows=len(making.rows),
-        rows_to_make=work.rows_to_make,
+        rows=held_rows(making.recipe, len(making.rows)),
+        rows_to_make=held_rows(making.recipe, work.rows_to_make),
         rows_taken_over=work.rows_taken_over,
         parts=work.parts,
         parts_sealed=work.sealed,
@@ -122,7 +125,8 @@ class _Work:
 
 def blocked(name: str, making: Making, why: str) -> Foreseen:
     """Return what a run would do for something whose model or input it would not get: nothing."""
-    return Foreseen(name, str(making.key), "blocked", (why,), len(making.rows), len(making.rows))
+    rows = held_rows(making.recipe, len(making.rows))
+    return Foreseen(name, str(making.key), "blocked", (why,), rows, rows)
 
 
 def _stored(store: ArtifactStore, making: Making) -> tuple[Manifest | None, str | None]:

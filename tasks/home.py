@@ -121,4 +121,4 @@ def _prompts(store: ArtifactStore, key: str) -> Prompts:
 
 def _handle(store: ArtifactStore, key: str) -> Artifact:
     found: Any = store.manifest(key)
-    return Artifact(kind=key.rpartition("-v")[0], key=key, rows=found.rows, store=store.uuid)
+    return Artifact(kind=key.rpartition("-v")[0], key=key, rows=found.held_rows, store=store.uuid)

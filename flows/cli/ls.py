@@ -44,7 +44,7 @@ def run(given: argparse.Namespace) -> int:
     rows = [
         (
             entry.key,
-            f"{entry.rows:,}",
+            f"{entry.held_rows:,}",
             size(entry.size_bytes),
             f"{entry.seconds:.1f}",
             entry.at,
@@ -59,8 +59,8 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:
-    shown = ("key", "kind", "rows", "size_bytes", "at", "seconds")
-    return {name: getattr(entry, name) for name in shown}
+    shown = ("key", "kind", "size_bytes", "at", "seconds")
+    return {name: getattr(entry, name) for name in shown} | {"rows": entry.held_rows}
 
 
 def _list_runs(runs: Runs, *, as_json: bool) -> int:

@@ -26,7 +26,7 @@ def run(given: argparse.Namespace) -> int:
         print_json(manifest.as_json() | {"path": str(path)})
         return DONE
     print(f"{artifact.key}\n  at      {path}")
-    print(f"  rows    {manifest.rows:,} in {size(manifest.size_bytes)}")
+    print(f"  rows    {manifest.held_rows:,} in {size(manifest.size_bytes)}")
     for title, facts in (("recipe", manifest.recipe), ("inputs", manifest.inputs)):
         print(f"  {title}  {json.dumps(facts, ensure_ascii=False)[:2000]}")
     print(f"  made    {json.dumps(manifest.made, ensure_ascii=False)}")

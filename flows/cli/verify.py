@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -60,6 +61,7 @@ def _repair(store: ArtifactStore, bad: list[Finding], given: argparse.Namespace)
     found = (runs.maker_of(before.get(one.name, one.name)) for one in bad)
     for run in {run.id: run for run in found if run}.values():
         execute_again(run, store, given)
+    _restore_names(store, before)
     now = store.refs.all()
     lost = [one.name for one in bad if not _is_there(store, now.get(one.name, one.name))]
     for name in lost:
@@ -67,6 +69,13 @@ def _repair(store: ArtifactStore, bad: list[Finding], given: argparse.Namespace)
             f"not remade: {name}. No run on record makes it; run its flow again.", file=sys.stderr
         )
     return DAMAGED if lost else DONE
+
+
+def _restore_names(store: ArtifactStore, before: Mapping[str, str]) -> None:
+    """Let every name mean what it meant: an older run, repaired last, took those of newer ones."""
+    for name, key in before.items():
+        if _is_there(store, key):
+            store.refs.set(name, key)
 
 
 def _is_there(store: ArtifactStore, key: str) -> bool:

@@ -82,22 +82,21 @@ class _Scan:
         """Return the entries, the rows of those that need not be opened, and the others' places."""
         entries = self._rows.entries()
         known = self._hashes.recall([entry.stamp for entry in entries], self._probe)
-        ledger_rows: list[LedgerRow | None] = []
+        ledger_rows = list(map(self._plain_row, entries, known))
         unknown = []
-        for at, (entry, found) in enumerate(zip(entries, known, strict=True)):
-            row = self._plain_row(entry, found)
-            if row is None:
-                finding = self._recalled(entry, found)
-                row = _row(entry, finding) if finding else None
-                if finding is None:
-                    unknown.append(at)
-            ledger_rows.append(row)
+        for at in [at for at, row in enumerate(ledger_rows) if row is None]:
+            finding = self._recalled(entries[at], known[at])
+            if finding is None:
+                unknown.append(at)
+            else:
+                ledger_rows[at] = _row(entries[at], finding)
         return entries, ledger_rows, unknown
 
     def _plain_row(self, entry: Entry, found: Known | None) -> LedgerRow | None:
         """Return what `_recalled` and `_row` would of an image that is known to be whole, in one
         step: nearly every row of nearly every scan is such a one."""
-        if found is None or entry.problem is not None:
+        uri, split, label, label_name, _, unreadable, _ = entry
+        if found is None or unreadable is not None:
             return None
         sha256, size_bytes, width_px, height_px, problem, is_checked = found
         if problem is not None or not is_checked or width_px is None or height_px is None:
@@ -105,9 +104,8 @@ class _Scan:
         if width_px * height_px > self._max_px:
             return None
         return LedgerRow(
-            entry.uri, sha256, entry.split, entry.label, entry.label_name, "ok", None,
-            size_bytes, width_px, height_px,
-        )  # fmt: skip
+            uri, sha256, split, label, label_name, "ok", None, size_bytes, width_px, height_px
+        )
 
     def _recalled(self, entry: Entry, found: Known | None) -> _Finding | None:
         """Return what is known of a row without opening it, None where that is not enough."""

@@ -52,15 +52,24 @@ class StoreView:
     store: ArtifactStore
     entries: Sequence[Entry]
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Each key's names, sorted."""
+    """Each key's names: those of the newest runs first, then those that no run gave, sorted."""
+    runs: Sequence[RunRecord] = ()
+    """The runs on record, newest first."""
 
     @classmethod
     def of(cls, store: ArtifactStore) -> "StoreView":
         """Return what `store` holds now."""
+        runs = Runs(store.path).all()
+        given = (
+            (f"{run.name}/{made['name']}", made["key"]) for run in runs for made in run.artifacts
+        )
         names: dict[str, list[str]] = {}
-        for name, key in store.refs.all().items():
-            names.setdefault(key, []).append(name)
-        return cls(store, Catalog(store).entries(), names)
+        refs = store.refs.all()
+        for name, key in (*given, *refs.items()):
+            known = names.setdefault(key, [])
+            if refs.get(name) == key and name not in known:
+                known.append(name)
+        return cls(store, Catalog(store).entries(), names, runs)
 
     @cached_property
     def by_key(self) -> dict[str, Entry]:
@@ -68,7 +77,7 @@ class StoreView:
         return {entry.key: entry for entry in self.entries}
 
     def name(self, key: str) -> str:
-        """Return the first name of an artifact, or its key where it bears none."""
+        """Return the name that the newest run gave an artifact, or its key where it bears none."""
         return next(iter(self.names.get(key, ())), key)
 
     def manifest(self, key: str) -> Manifest:
@@ -114,11 +123,6 @@ class StoreView:
         return known[entry.key]
 
     # -- beside the artifacts --------------------------------------------------------------------
-
-    @cached_property
-    def runs(self) -> list[RunRecord]:
-        """The runs on record, newest first."""
-        return Runs(self.store.path).all()
 
     def outcome(self, record: RunRecord) -> str:
         """Return what became of a run."""

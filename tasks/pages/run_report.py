@@ -46,6 +46,8 @@ class ReportedArtifact:
     state: str
     rows: int
     rows_made: int
+    rows_computed: int
+    """Those made that took work; see `flows.run.Made`."""
     seconds: float
     note: str
     folder: str
@@ -89,7 +91,7 @@ def _facts(report: Report) -> str:
     told: Mapping[str, str] = {
         "artifacts made": f"{len(report.artifacts) - reused:,}",
         "reused": f"{reused:,}",
-        "rows computed": f"{sum(one.rows_made for one in report.artifacts):,}",
+        "rows computed": f"{sum(one.rows_computed for one in report.artifacts):,}",
         "seconds": f"{report.seconds:,.1f}",
     }
     facts = (element("div", element("b", value) + text(name)) for name, value in told.items())

@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Literal, NoReturn
 
 import cloudpickle
+import dask
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -113,6 +114,12 @@ def test_a_worker_killed_inside_a_part_costs_no_row_and_changes_no_byte(
     assert len(parts) == 6
     again = image_features(settings, remote.model_copy(update={"runner": "threads"}))
     assert [one.state for one in again.made] == ["Cached", "Cached"]
+
+
+def test_workers_that_a_run_starts_take_nothing_down_for_a_dashboard_they_lack() -> None:
+    task_runner(Runtime(runner="dask", workers=2))
+    assert dask.config.get("distributed.worker.profile.enabled") is False
+    assert dask.config.get("distributed.admin.tick.interval") == "500ms"
 
 
 def test_a_worker_that_sees_another_store_at_the_path_makes_nothing(own_store: Path) -> None:

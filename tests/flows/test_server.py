@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings.models.server.services import ServerServicesSettings
 
 from flows import server
 from flows.server import ServerMissing, prefect_server
@@ -53,6 +54,26 @@ def test_a_server_that_does_not_start_is_an_error_that_says_what_to_do(
         prefect_server(),
     ):
         pass
+
+
+def test_the_server_of_one_command_schedules_nothing_and_writes_events_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in server._LEAN.items():
+        monkeypatch.setenv(name, value)
+    services = ServerServicesSettings()
+    assert not any(
+        one.enabled
+        for one in (
+            services.scheduler,
+            services.late_runs,
+            services.foreman,
+            services.cancellation_cleanup,
+            services.pause_expirations,
+        )
+    )
+    assert services.triggers.enabled, "automations are the user's"
+    assert services.event_persister.read_batch_size == 100
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl(2) is Linux's")

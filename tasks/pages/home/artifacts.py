@@ -37,7 +37,7 @@ def overview(view: StoreView, reports: Sequence[Entry]) -> str:
     if not view.entries:
         hint = "Make the first: <code>featuremill run demo</code>, then load this page again."
         return store_page(view, "Overview", empty("Nothing is published yet", hint), "/")
-    rows = sum(entry.rows for entry in view.entries)
+    rows = sum(entry.held_rows for entry in view.entries)
     kept = sum(entry.size_bytes for entry in view.entries)
     cards = "".join(
         element("a", f"<b>{value}</b>" + element("span", name), class_="card", href=href)
@@ -103,9 +103,10 @@ def artifact_table(view: StoreView, entries: Sequence[Entry]) -> str:
     rows = (
         (
             link(text(view.name(entry.key)), "artifact", entry.key)
+            + "".join(chip(name) for name in view.names.get(entry.key, ())[1:])
             + element("div", text(entry.key), class_="key soft"),
             link(text(entry.kind), "artifacts", kind=entry.kind),
-            f"{entry.rows:,}",
+            f"{entry.held_rows:,}",
             size(entry.size_bytes),
             seconds(entry.seconds),
             age(entry.at),
@@ -174,7 +175,7 @@ def reports_of(manifest: Manifest) -> list[str]:
 def _facts(manifest: Manifest) -> dict[str, str]:
     made = manifest.made
     told = {
-        "Rows": f"{manifest.rows:,}",
+        "Rows": f"{manifest.held_rows:,}",
         "Size": size(manifest.size_bytes),
         "Published": age(str(made.get("at", ""))),
         "Seconds of its parts": seconds(float(made.get("part_seconds", 0))),

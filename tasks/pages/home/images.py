@@ -273,7 +273,7 @@ def search_page(view: StoreView, search: Search) -> str:
 
 def _search_form(view: StoreView, search: Search, choices: Sequence[Entry]) -> str:
     assert search.features is not None
-    names = {entry.key: f"{view.name(entry.key)} ({entry.rows:,})" for entry in choices}
+    names = {entry.key: f"{view.name(entry.key)} ({entry.held_rows:,})" for entry in choices}
     find = element("input", "", type="search", name_="q", value=search.words,
                    placeholder="a word", autofocus="autofocus")  # fmt: skip
     tick = element("input", "", type="checkbox", name_="encode", value="1",

@@ -26,7 +26,7 @@ def test_every_artifact_is_listed_with_its_rows_and_names(
 ) -> None:
     found = {entry["kind"]: entry for entry in listed(capsys)["artifacts"]}
     assert sorted(found) == sorted(KINDS)
-    assert found["image-features"]["rows"] == 12
+    assert found["image-features"]["rows"] == found["dataset"]["rows"] == 12
     assert found["image-features"]["refs"] == ["small/features"]
     assert found["image-features"]["size_bytes"] > 12 * 32 * 2
 

@@ -55,16 +55,20 @@ def test_diff_counts_rows_and_tells_how_far_features_moved(
     assert "  rows: 2 new, 0 gone, 6 in both\n" in capsys.readouterr().out
 
 
-def test_repair_remakes_what_a_run_on_record_made(
+def test_repair_remakes_what_runs_on_record_made_and_names_mean_what_they_meant(
     two_runs: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store, (_, new) = two_runs
+    store, (old, new) = two_runs
     held = ArtifactStore(store)
-    harm(held, new)
+    names = held.refs.all()
+    harm(held, old)  # its one part is the newer one's, too
     assert main(["verify", "--repair", "--store", str(store)]) == 0
     told = capsys.readouterr()
+    assert f"damaged: {old}" in told.err
     assert f"damaged: {new}" in told.err
-    assert held.holds(new)
+    assert "    what was made of it was damaged, and lies in quarantine\n" in told.err
+    assert held.holds(old)
+    assert held.refs.all() == names
     assert main(["verify", "--store", str(store)]) == 0
 
 

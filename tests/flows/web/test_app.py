@@ -37,6 +37,16 @@ def test_artifacts_are_found_by_kind_and_by_words(served: Any) -> None:
     assert "No artifact is like that" in served.text("/artifacts", q="no-such-thing")
 
 
+def test_an_artifact_is_called_as_the_newest_run_called_it_beside_its_other_names(
+    served: Any,
+) -> None:
+    page = served.text("/artifacts", q="labels")
+    beside = (
+        f'href="/artifact/{served.keys["labels"]}"><bdi>home/labels</bdi></a><span class="chip">'
+    )
+    assert f"{beside}<bdi>&lt;script&gt;" in page, "a name that sorts before, and that no run gave"
+
+
 def test_an_artifact_shows_recipe_lineage_files_and_runs(served: Any) -> None:
     page = served.text("/artifact/{labels}")
     for name in ("features", "prompts", "dataset"):
