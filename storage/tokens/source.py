@@ -15,7 +15,7 @@ from storage.tokens.errors import BadActivations
 
 Array = np.ndarray[Any, Any]
 
-_PIECE_TOKENS = 1 << 12
+_PIECE_TOKENS = 1 << 14
 _DATASETS = ("z_idx", "z_val", "rev_idx", "review_ids_unique")
 
 
@@ -91,7 +91,7 @@ class Activations:
             return out
         with self._told(name, start, stop):
             if place is not None:
-                _fill(self.file.id.get_vfd_handle(), place + start * out.strides[0], out)
+                _fill(self._descriptor, place + start * out.strides[0], out)
             else:
                 dataset = self._datasets[name].id
                 rows = dataset.get_space()
@@ -103,6 +103,12 @@ class Activations:
     def _places(self) -> dict[str, int | None]:
         """Where the rows of each dataset begin in the file; None: in pieces, packed, elsewhere."""
         return {name: _place_of(dataset) for name, dataset in self._datasets.items()}
+
+    @cached_property
+    def _descriptor(self) -> int:
+        """The open file's: HDF5 takes longer to name it than to read a piece of a part."""
+        descriptor: int = self.file.id.get_vfd_handle()
+        return descriptor
 
     def _ids(self, name: str, start: int, stop: int) -> Array:
         with self._told(name, start, stop):
