@@ -28,10 +28,10 @@ TOY = ModelSpec(family="toy", precision="fp32")
 POCKET = ModelSpec(family="pocket", precision="fp32")
 _OPTIONS = {
     name
-    for name, parameter in inspect.signature(Run.make).parameters.items()
+    for name, parameter in inspect.signature(Run.making).parameters.items()
     if parameter.kind is parameter.KEYWORD_ONLY
 }
-"""What `Run.make` keeps to itself; all else is for the tasks."""
+"""What `Run.making` keeps to itself; all else is for the tasks."""
 
 
 def quiet_runtime(store: Path, **settings: int) -> Runtime:
@@ -92,24 +92,27 @@ class PlainRun(Run):
         """Return what `task` finds."""
         return task.fn(*arguments, runtime=self.runtime)
 
-    def make(
+    @contextmanager
+    def making(
         self, name: str, making: Making, part_task: Any, *inputs: Any, **given: Any
-    ) -> Artifact:
-        """Return the artifact of `making`, as `Run.make` does."""
+    ) -> Iterator[Artifact]:
+        """Yield the artifact of `making`, as `Run.making` does."""
         if PLANNER.get():
-            return super().make(name, making, part_task, *inputs, **given)
-        began, rows = time.perf_counter(), 0
+            with super().making(name, making, part_task, *inputs, **given) as foreseen:
+                yield foreseen
+            return
+        began, rows, place = time.perf_counter(), 0, len(self.made)
         places = {n: _unquoted(value) for n, value in given.items() if n not in _OPTIONS}
         with driving(self.store, making, part_rows=self.runtime.part_rows) as draft:
             for part in draft.pending() if draft else ():
                 part_task.fn(making.recipe, *inputs, part=part, runtime=self.runtime, **places)
                 rows += len(draft.rows_of(part)) if draft else 0
+            yield self.store.handle(making.key, held_rows(making.recipe, len(making.rows)))
             artifact = seal(self.store, making.key, made=given.get("made"))
         self.store.refs.set(f"{self.name}/{name}", artifact.key)
         state, seconds = "Completed" if draft else "Cached", time.perf_counter() - began
         made = held_rows(making.recipe, rows)
-        self.made.append(Made(name, artifact, state, made, seconds))
-        return artifact
+        self.made.insert(place, Made(name, artifact, state, made, seconds))
 
 
 def _unquoted(value: Any) -> Any:

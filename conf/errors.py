@@ -37,6 +37,14 @@ class WorldError(FeaturemillError):
     """
 
 
+class InputRefused(FeaturemillError):
+    """What was given is not what it must be, and the key names those very bytes.
+
+    Nothing made of it can ever be published, so no draft of it is kept: a corrected input has
+    another key.
+    """
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is closest to `name`, or None when none is close."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), None)

@@ -13,7 +13,7 @@ from prefect import Task
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
-from conf.errors import FeaturemillError, Stopped, WorldError
+from conf.errors import FeaturemillError, InputRefused, Stopped, WorldError
 from flows.runners import died_of_it
 from storage.drafts import Draft, Making
 from tasks.checkpoint import stop_requested
@@ -119,6 +119,8 @@ def explain(name: str, draft: Draft, failed: Mapping[str, Exception]) -> Excepti
     if not real:
         return Stopped(f"Stopped. {kept}; run the same command to make the others.")
     for problem in real:
+        if isinstance(problem, InputRefused):
+            return problem  # on which the draft is removed by who drives it
         if not isinstance(problem, WorldError):
             if sealed:
                 problem.add_note(f"{kept}; they are kept, and the next run makes only the others.")

@@ -57,8 +57,7 @@ class Plan:
                 changed=changed,
             )
         self.artifacts.append(replace(foreseen, note=note))
-        key = making.key
-        return Artifact(kind=key.kind, key=str(key), rows=foreseen.rows, store=run.store.uuid)
+        return run.store.handle(making.key, foreseen.rows)
 
     def attempt(self, step: Callable[[], Any]) -> None:
         """Go through `step` as far as what is stored allows; what follows depends on what is not.

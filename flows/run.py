@@ -3,7 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,6 +149,14 @@ class Run:
             return resolve(model, self.runtime, hashes.sha256_of_file)
 
     def make(
+        self, name: str, making: Making, part_task: Task[..., Any], *inputs: Any, **given: Any
+    ) -> Artifact:
+        """Return the artifact of `making`, published; all that is given is as `making` takes it."""
+        with self.making(name, making, part_task, *inputs, **given) as artifact:
+            return artifact
+
+    @contextmanager
+    def making(
         self,
         name: str,
         making: Making,
@@ -159,8 +167,9 @@ class Run:
         note: str = "",
         changed: Callable[[Any], str] | None = None,
         **places: Any,
-    ) -> Artifact:
-        """Return the artifact of `making`, whatever part of it is missing made by `part_task`.
+    ) -> Iterator[Artifact]:
+        """Yield the artifact of `making`, whatever part of it is missing made by `part_task`;
+        publish it on leaving, unless what was made meanwhile has failed.
 
         `part_task` is called as `part_task(recipe, *inputs, part=..., runtime=..., **places)`;
         `check` is called so, too, without a part, once before parts are published, also those of a
@@ -169,44 +178,53 @@ class Run:
         as its reader.
         """
         if planner := PLANNER.get():
-            return planner.foresee(self, name, making, changed, note)
-        with self._telling(name, making):
-            return self._made(name, making, part_task, inputs, check, made, note, places)
+            yield planner.foresee(self, name, making, changed, note)
+            return
+        began, place = time.perf_counter(), len(self.made)
+        with ExitStack() as driven:
+            with self._telling(name, making):
+                draft = driven.enter_context(self._driving(name, making))
+                rows_made = self._fill(name, draft, making, part_task, inputs, check, places)
+            paused = time.perf_counter()
+            yield self.store.handle(making.key, held_rows(making.recipe, len(making.rows)))
+            began += time.perf_counter() - paused
+            with self._telling(name, making):
+                state: State[Artifact] = seal_into(self.runtime.store)(
+                    making.recipe, making.inputs, runtime=self.runtime, made=made, return_state=True
+                )
+                artifact: Artifact = state.result()
+        self.store.refs.set(f"{self.name}/{name}", artifact.key)
+        seconds = time.perf_counter() - began
+        one = Made(name, artifact, state.name or "", rows_made, seconds, note)
+        self.made.insert(place, one)
 
-    def _made(
-        self,
-        name: str,
-        making: Making,
-        part_task: Task[..., Any],
-        inputs: tuple[Any, ...],
-        check: Task[..., Any] | None,
-        made: Mapping[str, Any] | None,
-        note: str,
-        places: Mapping[str, Any],
-    ) -> Artifact:
-        began = time.perf_counter()
-        rows_made = 0
-        with driving(
+    def _driving(self, name: str, making: Making) -> AbstractContextManager[Draft | None]:
+        return driving(
             self.store,
             making,
             part_rows=self.runtime.part_rows,
             take_over=self.runtime.take_over,
             on_wait=_say_waiting(name),
-        ) as draft:
-            if draft is not None:
-                units = self._make_parts(name, draft, making, part_task, inputs, places)
-                rows_made = held_rows(making.recipe, units)
-                if making.rows and check:
-                    begin = self._submitter(check, making, inputs, places)
-                    wait_for(begin(), f"the check of {name}")
-            state: State[Artifact] = seal_into(self.runtime.store)(
-                making.recipe, making.inputs, runtime=self.runtime, made=made, return_state=True
-            )
-        artifact: Artifact = state.result()
-        self.store.refs.set(f"{self.name}/{name}", artifact.key)
-        seconds = time.perf_counter() - began
-        self.made.append(Made(name, artifact, state.name or "", rows_made, seconds, note))
-        return artifact
+        )
+
+    def _fill(
+        self,
+        name: str,
+        draft: Draft | None,
+        making: Making,
+        part_task: Task[..., Any],
+        inputs: tuple[Any, ...],
+        check: Task[..., Any] | None,
+        places: Mapping[str, Any],
+    ) -> int:
+        """Make what `draft` lacks, have it checked, and return how many rows were made."""
+        if draft is None:
+            return 0
+        units = self._make_parts(name, draft, making, part_task, inputs, places)
+        if making.rows and check:
+            begin = self._submitter(check, making, inputs, places)
+            wait_for(begin(), f"the check of {name}")
+        return held_rows(making.recipe, units)
 
     @contextmanager
     def _telling(self, name: str, making: Making) -> Iterator[None]:

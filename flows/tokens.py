@@ -64,7 +64,10 @@ def make_index(
     tokenizer: str | None,
     prefix: str = "",
 ) -> Artifact:
-    """Return the index over the activations in `files`, with its reviews, made where missing."""
+    """Return the index over the activations in `files`, with its reviews, made where missing.
+
+    Reviews are published with the postings: of a file whose entries are refused, nothing is.
+    """
     with open_activations(files.activations) as source:
         rows = segment_names(source.n_tokens, SEGMENT_TOKENS)
         row_bytes = SEGMENT_TOKENS * source.k * (4 if values == "f16" else 6)
@@ -75,11 +78,11 @@ def make_index(
     )
     one = Making(kept, {}, ("reviews",))
     name = f"{prefix}reviews"
-    reviews = run.make(name, one, keep_reviews, files=files, tokenizer=tokenizer)
     recipe = PostingsRecipe(activations_sha256=activations, n_features=n_features, values=values)
     making = Making(recipe, {}, rows, row_bytes=row_bytes)
     path = files.activations
-    postings = run.make(f"{prefix}postings", making, index_part, activations=path)
+    with run.making(name, one, keep_reviews, files=files, tokenizer=tokenizer) as reviews:
+        postings = run.make(f"{prefix}postings", making, index_part, activations=path)
     inputs = {"postings": run.store.key_of(postings), "reviews": run.store.key_of(reviews)}
     joined = Making(IndexRecipe(), inputs, ("index",))
     told = {"tokenizer": tokenizer}

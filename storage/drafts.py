@@ -159,5 +159,6 @@ class Draft:
                 path.rename(quarantine / path.name)
 
     def discard(self) -> None:
-        """Remove this draft, of which nothing is sealed: it was refused before it began."""
+        """Remove this draft, of which nothing can come: its input was refused, or nothing is
+        sealed."""
         shutil.rmtree(self.path)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from conf.errors import InputRefused
 from conf.keys import ArtifactKey
 from conf.machine import package_version
 from storage.atomic import (
@@ -49,7 +50,7 @@ def driving(
     A second process that asks for the same artifact waits here and then finds it published. A draft
     that an earlier run left is resumed: its sealed parts are hashed again, damaged ones
     quarantined, and, with `take_over`, rows that artifacts of the same family hold are taken over;
-    of `offers` whole parts, whatever the kind.
+    of `offers` whole parts, whatever the kind. Where an input is refused, the draft is removed.
     """
     if store.find(making.key):
         yield None
@@ -61,7 +62,11 @@ def driving(
         with needing_space(store.path):
             draft = _resume(store, making, part_rows, offers, take_over=take_over)
         _check_space(store, draft, making)
-        yield draft
+        try:
+            yield draft
+        except InputRefused:
+            draft.discard()
+            raise
 
 
 @contextmanager

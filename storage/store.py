@@ -151,7 +151,11 @@ class ArtifactStore:
             self.quarantine(key, problem)
         if manifest is None or problem:
             return None
-        return Artifact(kind=key.kind, key=str(key), rows=manifest.held_rows, store=self.uuid)
+        return self.handle(key, manifest.held_rows)
+
+    def handle(self, key: ArtifactKey, rows: int) -> Artifact:
+        """Return the handle that `key`, of so many rows, has in this store, published or not."""
+        return Artifact(kind=key.kind, key=str(key), rows=rows, store=self.uuid)
 
     def holds(self, key: ArtifactKey | str) -> bool:
         """Whether something is published as `key`, whole or not."""

@@ -1,9 +1,9 @@
 """What can be wrong with activation files and their metadata."""
 
-from conf.errors import FeaturemillError, WorldError
+from conf.errors import InputRefused, WorldError
 
 
-class BadActivations(FeaturemillError):
+class BadActivations(InputRefused):
     """An activation file, its metadata or its tokenizer is not what it must be."""
 
 

@@ -125,7 +125,7 @@ def _unpickled(data: io.BytesIO, name: str, path: Path) -> Any:
             IndexError, KeyError, MemoryError, OverflowError) as problem:  # fmt: skip
         raise BadActivations(
             f"{path}: {name} is not an array of text, bytes and numbers: {problem}. Nothing of it "
-            "was run. Do not trust this file; ask its author for a Parquet file."
+            "was run. Do not trust this file; ask its author for one of plain arrays (numpy.savez)."
         ) from problem
 
 
@@ -138,5 +138,5 @@ def _checked(found: Any, name: str, path: Path) -> Array:
     kinds = {type(item).__name__ for item in items}
     raise BadActivations(
         f"{path}: {name} holds {', '.join(sorted(kinds))}; text, bytes and numbers are read. "
-        "Nothing of it was run."
+        "Nothing of it was run. Write one value a review."
     )

@@ -25,6 +25,7 @@ Array = np.ndarray[Any, Any]
 TOKENS, VALUES, OFFSETS, STATISTICS = "tokens.h5", "values.h5", "offsets.h5", "statistics.h5"
 INDEX = "index.h5"
 _TOP_ROWS = 1 << 12
+_TOTALS = {"sum": np.float64, "sum_of_squares": np.float64, "histogram": np.int64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,16 +160,18 @@ def _check_cover(parts: list[tuple[Path, Span, int]]) -> None:
 
 
 def _write_totals(file: h5py.File, parts: list[tuple[Path, Span, int]]) -> None:
-    totals: dict[str, Array] = {}
+    totals, rows = dict[str, Array](), dict[str, Array]()
     for folder, _, _ in parts:
         with h5py.File(folder / STATISTICS, "r") as part:
-            for name in ("sum", "sum_of_squares", "histogram"):
-                rows = part[name][:]
-                wide = rows.astype(np.int64) if rows.dtype.kind == "u" else rows
-                totals[name] = totals[name] + wide if name in totals else wide
+            for name, kind in _TOTALS.items():
+                rows[name] = _read(part[name], rows.get(name))
+                if name in totals:
+                    totals[name] += rows[name]
+                else:
+                    totals[name] = rows[name].astype(kind)
             edges = part["bin_edges"][:]
-    for name, rows in totals.items():
-        file.create_dataset(name, data=rows)
+    for name, total in totals.items():
+        file.create_dataset(name, data=total)
     file.create_dataset("count", data=totals["histogram"].sum(axis=1))
     file.create_dataset("bin_edges", data=edges)
     spans = [span for _, span, _ in parts]
@@ -197,30 +200,38 @@ def _write_offsets(file: h5py.File, parts: list[tuple[Path, Span, int]], n_featu
 def _write_top(
     file: h5py.File, parts: list[tuple[Path, Span, int]], recipe: dict[str, Any]
 ) -> None:
-    n_features = recipe["n_features"]
-    best = _top_of(parts[0][0])
-    for folder, _, _ in parts[1:]:
-        best = _better(best, _top_of(folder))
-    kind = np.uint16 if recipe["values"] == "f16" else np.uint32
-    bits = (best >> np.uint64(32)).astype(kind)
-    values = bits.view(np.float16 if kind is np.uint16 else np.float32).astype(np.float32)
-    file.create_dataset("top_value", data=values)
-    tokens = (np.uint64(0xFFFFFFFF) - (best & np.uint64(0xFFFFFFFF))).astype(np.uint32)
-    file.create_dataset("top_token", data=np.where(best == 0, np.uint32(0), tokens))
-    file.create_dataset("max", data=values[:, 0] if n_features else values)
-
-
-def _top_of(folder: Path) -> Array:
-    with h5py.File(folder / STATISTICS, "r") as part:
-        rows: Array = part["top"][:]
-    return rows
-
-
-def _better(first: Array, second: Array) -> Array:
-    out = np.empty_like(first)
-    for start in range(0, len(first), _TOP_ROWS):
+    best = _best_of([folder for folder, *_ in parts])
+    bits, kind = (np.uint16, np.float16) if recipe["values"] == "f16" else (np.uint32, np.float32)
+    values, tokens = np.empty(best.shape, np.float32), np.empty(best.shape, np.uint32)
+    for start in range(0, len(best), _TOP_ROWS):
         rows = slice(start, start + _TOP_ROWS)
-        both = np.concatenate([first[rows], second[rows]], axis=1)
-        both.sort(axis=1)
-        out[rows] = both[:, : first.shape[1] - 1 : -1]
-    return out
+        strongest = best[rows, ::-1]
+        values[rows] = (strongest >> np.uint64(32)).astype(bits).view(kind)
+        tokens[rows] = np.where(strongest == 0, np.uint32(0), (~strongest).astype(np.uint32))
+    file.create_dataset("top_value", data=values)
+    file.create_dataset("top_token", data=tokens)
+    file.create_dataset("max", data=values[:, 0])
+
+
+def _best_of(folders: list[Path]) -> Array:
+    """Return the strongest entries of each feature in any part, ascending."""
+    best, rows = _top_of(folders[0], None)[:, ::-1].copy(), None
+    for folder in folders[1:]:
+        rows = _top_of(folder, rows)
+        # Where one order runs up and the other down, the larger of each two are the strongest.
+        np.maximum(best, rows, out=best)
+        best.sort(axis=1)
+    return best
+
+
+def _top_of(folder: Path, into: Array | None) -> Array:
+    with h5py.File(folder / STATISTICS, "r") as part:
+        return _read(part["top"], into)
+
+
+def _read(dataset: h5py.Dataset, into: Array | None) -> Array:
+    """Return the rows of a dataset, in the memory `into` of one like it, if any: fresh memory takes
+    longer than the reading."""
+    into = np.empty(dataset.shape, dataset.dtype) if into is None else into
+    dataset.read_direct(into)
+    return into

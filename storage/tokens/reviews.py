@@ -48,11 +48,13 @@ def review_frame(arrays: dict[str, Array], ids: Array, path: Path) -> "pd.DataFr
     # Of several of one id the last, as the seed's dict has it.
     places = np.maximum(np.searchsorted(known[order], ids, side="right") - 1, 0)
     rows = order[places] if len(known) else places
-    missing = ids[known[rows] != ids] if len(known) else ids
+    missing = np.flatnonzero(known[rows] != ids) if len(known) else np.arange(len(ids))
     if len(missing):
+        first = int(missing[0])
         raise BadActivations(
-            f"{path} has no review {missing[0].decode()!r}; {len(missing)} of {len(ids)} reviews "
-            "of the activation file are missing. Take the metadata of the same data."
+            f"{path} has no review {ids[first].decode()!r}, row {first} of review_ids_unique; "
+            f"{len(missing)} of {len(ids)} reviews of the activation file are missing. Set "
+            "files.metadata to the metadata of the same data, or add what is missing."
         )
     return pd.DataFrame({COLUMNS[n]: _column(n, arrays[n], path)[rows] for n in COLUMNS})
 

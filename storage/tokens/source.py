@@ -15,7 +15,7 @@ from storage.tokens.errors import BadActivations
 
 Array = np.ndarray[Any, Any]
 
-_PIECE_TOKENS = 1 << 12
+_PIECE_TOKENS = 1 << 14
 _DATASETS = ("z_idx", "z_val", "rev_idx", "review_ids_unique")
 
 
@@ -72,6 +72,11 @@ class Activations:
             _as_float32(self._rows("z_val", start, stop, values)),
         )
 
+    def listed(self, token: int) -> tuple[list[Any], list[Any]]:
+        """Return the features and the values of one token, as the file has them."""
+        features, values = (self._ids(name, token, token + 1)[0] for name in ("z_idx", "z_val"))
+        return features.tolist(), values.tolist()
+
     def buffers(self, tokens: int) -> tuple[Array, Array]:
         """Return room for so many tokens: fresh memory for every read costs as much as the read."""
         kinds = (self.file[name].dtype for name in ("z_idx", "z_val"))
@@ -86,7 +91,7 @@ class Activations:
             return out
         with self._told(name, start, stop):
             if place is not None:
-                _fill(self.file.id.get_vfd_handle(), place + start * out.strides[0], out)
+                _fill(self._descriptor, place + start * out.strides[0], out)
             else:
                 dataset = self._datasets[name].id
                 rows = dataset.get_space()
@@ -98,6 +103,12 @@ class Activations:
     def _places(self) -> dict[str, int | None]:
         """Where the rows of each dataset begin in the file; None: in pieces, packed, elsewhere."""
         return {name: _place_of(dataset) for name, dataset in self._datasets.items()}
+
+    @cached_property
+    def _descriptor(self) -> int:
+        """The open file's: HDF5 takes longer to name it than to read a piece of a part."""
+        descriptor: int = self.file.id.get_vfd_handle()
+        return descriptor
 
     def _ids(self, name: str, start: int, stop: int) -> Array:
         with self._told(name, start, stop):
@@ -162,8 +173,8 @@ def _check_datasets(path: Path, file: h5py.File) -> None:
         )
     if any(h5py.check_vlen_dtype(file[name].dtype) for name in ("z_idx", "z_val")):
         raise BadActivations(
-            f"{path}: k is not constant: z_idx or z_val holds rows of varying length. Write "
-            "(n_tokens, k) arrays; pad short rows with the value 0."
+            f"{path}: k is not constant: {_lengths(file)}. Write (n_tokens, k) arrays; pad short "
+            "rows with feature 0 and the value 0."
         )
     if file["z_idx"].dtype.kind not in "iu" or file["z_val"].dtype.kind != "f":
         raise BadActivations(
@@ -172,14 +183,31 @@ def _check_datasets(path: Path, file: h5py.File) -> None:
         )
 
 
+def _lengths(file: h5py.File) -> str:
+    """Return where the rows of z_idx or z_val change their length, in words."""
+    for name in ("z_idx", "z_val"):
+        if h5py.check_vlen_dtype(file[name].dtype):
+            lengths = [len(row) for row in file[name][:_PIECE_TOKENS]]
+            for token, length in enumerate(lengths):
+                if length != lengths[0]:
+                    return f"{name} lists {lengths[0]} at token 0 and {length} at token {token}"
+    return "z_idx or z_val holds rows of varying length"
+
+
 def _check_shapes(path: Path, file: h5py.File) -> None:
     features, values, reviews = (file[name].shape for name in ("z_idx", "z_val", "rev_idx"))
     if len(features) != 2 or features != values:
         raise BadActivations(
-            f"{path}: z_idx is {features} and z_val {values}; both must be (n_tokens, k)."
+            f"{path}: z_idx is {features} and z_val {values}; both must be (n_tokens, k). Write "
+            "them anew, a row a token."
         )
     if reviews != features[:1]:
-        hint = "z_idx looks transposed" if reviews == features[1:] else "one of them is cut"
+        is_turned = reviews == features[1:]
+        hint = (
+            "z_idx looks transposed. Write z_idx.T and z_val.T"
+            if is_turned
+            else "one of them is cut. Fetch the file again"
+        )
         raise BadActivations(
             f"{path}: z_idx is {features}, but rev_idx is {reviews}, not ({features[0]},): {hint}."
         )

@@ -1,6 +1,7 @@
 """Pages of features: contexts with shaded tokens, histogram, strata, relatives, stars."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape as text
@@ -8,6 +9,7 @@ from html import escape as text
 from tasks.pages.shell import page
 
 _SHADES = 10
+_POWER = re.compile(r"(\d[\d.]*e[+-]\d+)")
 _STYLE = "".join(
     f".s{level} {{ background: rgb(255 150 0 / {level / _SHADES:.2f}); }}\n"
     for level in range(1, _SHADES + 1)
@@ -15,6 +17,7 @@ _STYLE = "".join(
     ".context { margin: .35rem 0; white-space: pre-wrap; } .on { outline: 2px solid; }\n"
     ".context .soft { display: inline-block; }\n"
     ".value { font-variant-numeric: tabular-nums; opacity: .7; margin-right: .8rem; }\n"
+    ".number { white-space: nowrap; }\n"
     ".bar { fill: #3978b5; } .axis { font-size: 11px; fill: currentColor; }\n"
 )
 
@@ -64,7 +67,7 @@ def feature_html(shown: FeaturePage, linked: Sequence[int]) -> str:
         f"<h2>Strongest contexts</h2>\n{_contexts(shown.contexts, shown.largest)}",
         f"<h2>From weak to strong</h2>\n{_strata(shown)}",
         f"<h2>Active beside it</h2>\n{_related(shown, set(linked))}",
-        f"<h2>Stars</h2>\n<p>{text(shown.association)}</p>",
+        f"<h2>Stars</h2>\n<p>{_unbroken(shown.association)}</p>",
         table(("stars", "reviews", "mean activation"), list(shown.by_stars)),
     ]
     return page(f"Feature {shown.number}", "\n".join(body), style=_STYLE)
@@ -76,7 +79,7 @@ def index_html(pages: Sequence[FeaturePage], facts: Sequence[tuple[str, object]]
         (
             Html(f'<a href="{file_name(shown.number)}">{shown.number}</a>'),
             *(value for _, value in shown.facts[:2]),
-            shown.association,
+            _unbroken(shown.association),
             Html(_line(shown.contexts[0], shown.largest)) if shown.contexts else "",
         )
         for shown in pages
@@ -177,7 +180,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return f"<table>\n<tr>{head}</tr>\n{body}\n</table>"
 
 
+def _unbroken(words: str) -> Html:
+    """Return `words`, in which a number such as 1.6e-48 is not broken where a line ends."""
+    pieces = _POWER.split(words)  # every other one is a number
+    return Html("".join(_number(p) if place % 2 else text(p) for place, p in enumerate(pieces)))
+
+
+def _number(shown: str) -> str:
+    return f'<span class="number">{shown}</span>'
+
+
 def _cell(cell: object) -> str:
     if isinstance(cell, Html):
         return cell
-    return f"{cell:.4g}" if isinstance(cell, float) else text(str(cell))
+    return _number(f"{cell:.4g}") if isinstance(cell, float) else text(str(cell))

@@ -31,11 +31,14 @@ from tasks.tokens.tokenizers import TextTokenizer, check_counts
 
 JOINED = "joined.json"
 _FAULTS = {
-    1: "lists a feature that is out of range, the autoencoder has {n_features} (0 to {last}): is "
-    "n_features right?",
-    2: "has a value that is not finite.",
-    3: 'has a value too large for float16 (65,504): set values = "f32".',
-    4: "lists a feature twice, with a value that the first hides: the file is ambiguous.",
+    1: "z_idx[{token}, {slot}] is {feature}, out of range: with n_features = {n_features} features "
+    "are 0 to {last}. Set n_features to what the autoencoder has; pad short rows with feature 0 "
+    "and the value 0",
+    2: "z_val[{token}, {slot}] is {value}, not a finite float32. Correct what wrote the file; "
+    "a feature that is not active has the value 0",
+    3: 'z_val[{token}, {slot}] is {value}, too large for float16 (65,504): set values = "f32"',
+    4: "z_idx[{token}, {slot}] is {feature}, which the token lists again with a value that this "
+    "one hides: the file is ambiguous. List a feature once a token",
 }
 
 
@@ -138,14 +141,35 @@ def _pieces(
 def _explained(
     bad: BadEntry, path: Path, source: Activations, recipe: PostingsRecipe
 ) -> BadActivations:
-    features, values = source.read(bad.token, bad.token + 1)
-    fault = _FAULTS[bad.fault].format(n_features=recipe.n_features, last=recipe.n_features - 1)
+    features, values = source.listed(bad.token)
+    slot = _slot(bad, source, recipe.n_features)
+    fault = _FAULTS[bad.fault].format(
+        token=bad.token,
+        slot=slot,
+        feature=features[slot],
+        value=f"{values[slot]:g}",
+        n_features=recipe.n_features,
+        last=recipe.n_features - 1,
+    )
     return BadActivations(
-        f"{path}: token {bad.token} {fault} Its features are {_some(features[0])}, its values "
-        f"{_some(values[0])}. No index is made of it."
+        f"{path}: {fault}. Token {bad.token} lists the features {_some(features)} with the values "
+        f"{_some(values)}. No index is made of it."
     )
 
 
-def _some(values: np.ndarray[Any, Any]) -> str:
-    shown = ", ".join(f"{value:g}" for value in values[:40].tolist())
+def _slot(bad: BadEntry, source: Activations, n_features: int) -> int:
+    """Return which of the entries of a refused token is the first that is at fault."""
+    (features,), (values,) = source.read(bad.token, bad.token + 1)
+    again = np.triu(features[:, None] == features, k=1) & (values > 0)
+    at_fault = {
+        1: (features < 0) | (features >= n_features),
+        2: ~np.isfinite(values),
+        3: values == values.max(),
+        4: again.any(axis=1),
+    }
+    return int(at_fault[bad.fault].argmax())
+
+
+def _some(values: list[Any]) -> str:
+    shown = ", ".join(f"{v:g}" if isinstance(v, float) else f"{v}" for v in values[:40])
     return f"[{shown}{', ...' if len(values) > 40 else ''}]"

@@ -1,6 +1,7 @@
 """Flow `tokens`: from texts to an index, resumed and reused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 
 from conf.runtime import Runtime
-from conf.tokens import GrammarSpec, Preset, SaeSource, TextModel, TextsSource
+from conf.tokens import FilesSource, GrammarSpec, Preset, SaeSource, TextModel, TextsSource
 from flows.cli import main
 from flows.planning import Plan
 from flows.run import Run
 from flows.tokens import token_index
 from storage.open import open_artifact
+from storage.store import ArtifactStore
 from storage.tokens import TokenIndex
+from storage.tokens.errors import BadActivations
 
 pytestmark = pytest.mark.usefixtures("prefect_harness")
 
@@ -163,3 +166,25 @@ def test_a_plan_of_an_empty_store_goes_as_far_as_can_be_known(
     told = capsys.readouterr().out
     assert "written_reviews/texts" in told
     assert "written_reviews/sae" in told
+
+
+def test_of_a_file_whose_entries_are_refused_nothing_stays_and_a_corrected_one_is_indexed(
+    made: Run, tmp_path: Path
+) -> None:
+    given = open_artifact(made.made[2].artifact, made.store)
+    files = FilesSource(activations=tmp_path / "a.h5", metadata=tmp_path / "m.npz")
+    for path, copy in zip(given, (files.activations, files.metadata), strict=True):
+        shutil.copyfile(path, copy)
+    preset = Preset(files=files, n_features=128)
+    runtime = Runtime(store=tmp_path / "store", progress=False)
+    with h5py.File(files.activations, "r+") as file:
+        sound, file["z_val"][5, 2] = file["z_val"][5, 2], np.nan
+    with pytest.raises(BadActivations, match=r"z_val\[5, 2\] is nan, not a finite float32"):
+        token_index(preset, runtime)
+    store = ArtifactStore(runtime.store)
+    assert (list(store.published()), store.drafts()) == ([], [])
+    with h5py.File(files.activations, "r+") as file:
+        file["z_val"][5, 2] = sound
+    run = token_index(preset, runtime)
+    told = [(one.name, one.state) for one in run.made]
+    assert told == [(name, "Completed") for name in ("reviews", "postings", "index")]

@@ -47,7 +47,7 @@ def _bin(bits: int) -> int:
 
 
 @no_type_check
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def statistics(
     offsets: Array,
     values: Array,
@@ -92,7 +92,7 @@ def statistics(
 
 
 @no_type_check
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def statistics_f32(
     offsets: Array,
     bits: Array,
@@ -195,7 +195,7 @@ def _keep_best(values: Array, places: Array, least: int, wanted: int) -> int:
 
 
 @no_type_check
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def strongest(
     offsets: Array,
     segments: int,

@@ -140,7 +140,7 @@ def _part_block(features: Array, bits: Array, cursors: Array, is_half: bool, out
 
 
 @no_type_check
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def part(
     features: Array,
     bits: Array,
@@ -242,7 +242,7 @@ def _twice(tokens: Array, starts: Array, begin: int, end: int) -> int:
 
 
 @no_type_check
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def gather(
     packed: Array,
     starts: Array,

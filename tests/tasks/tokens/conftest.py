@@ -10,24 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
+from benchmarks._making import PlainRun
 from conf.runtime import Runtime
-from conf.tokens import (
-    SEGMENT_TOKENS,
-    FilesSource,
-    IndexRecipe,
-    PostingsRecipe,
-    ReviewsRecipe,
-    Values,
-)
-from storage.drafts import Making
-from storage.hashes import Hashes
-from storage.publishing import driving, seal
-from storage.store import ArtifactStore
+from conf.tokens import FilesSource, Values
+from flows.tokens import make_index as build_index
 from storage.tokens import TokenIndex
-from storage.tokens.postings import segment_names
 from storage.tokens.seedfiles import write_activations, write_metadata
-from storage.tokens.source import open_activations
-from tasks.tokens import index_part, join_index, keep_reviews
 
 Array = np.ndarray[Any, Any]
 
@@ -156,29 +144,9 @@ def make_index(
     part_rows: int | None = None,
     tokenizer: str | None = None,
 ) -> TokenIndex:
-    """Return the index over `files`, made by the real tasks, without a server."""
-    runtime = Runtime(store=store, part_rows=part_rows, progress=False)
-    home = ArtifactStore(store)
-    with Hashes(store / "hashes.sqlite") as hashes:
-        sums = [hashes.sha256_of_file(path) for path in (files.activations, files.metadata)]
-    kept = ReviewsRecipe(activations_sha256=sums[0], metadata_sha256=sums[1])
-    with driving(home, Making(kept, {}, ("reviews",))) as draft:
-        for part in draft.pending() if draft else ():
-            keep_reviews.fn(kept, part=part, files=files, tokenizer=tokenizer, runtime=runtime)
-    reviews = seal(home, kept.key())
-    recipe = PostingsRecipe(activations_sha256=sums[0], n_features=n_features, values=values)
-    with open_activations(files.activations) as source:
-        rows = segment_names(source.n_tokens, SEGMENT_TOKENS)
-    making = Making(recipe, {}, rows)
-    with driving(home, making, part_rows=part_rows) as draft:
-        for part in draft.pending() if draft else ():
-            index_part.fn(recipe, part=part, activations=files.activations, runtime=runtime)
-    postings = seal(home, making.key)
-    joined = Making(IndexRecipe(), {"postings": making.key, "reviews": kept.key()}, ("index",))
-    with driving(home, joined) as draft:
-        for part in draft.pending() if draft else ():
-            join_index.fn(IndexRecipe(), postings, reviews, part=part, runtime=runtime)
-    return TokenIndex(home, seal(home, joined.key))
+    """Return the index over `files`, made as the flow makes it, without a server."""
+    run = PlainRun("tokens", Runtime(store=store, part_rows=part_rows, progress=False))
+    return TokenIndex(run.store, build_index(run, files, n_features, values, tokenizer))
 
 
 @pytest.fixture(scope="session")

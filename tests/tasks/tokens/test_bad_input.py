@@ -1,4 +1,4 @@
-"""Bad activation files: a clear error, and nothing published."""
+"""Bad activation files: a clear error, and nothing published or left to go on with."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,80 +8,104 @@ import h5py
 import numpy as np
 import pytest
 
-from conf.tokens import FilesSource
-from storage.store import ArtifactStore
+from conf.tokens import SEGMENT_TOKENS, FilesSource
 from storage.tokens.errors import BadActivations
 from storage.tokens.seedfiles import write_metadata
 
 Array = np.ndarray[Any, Any]
 
 
+def entries_of(tokens: int) -> tuple[Array, Array, Array]:
+    """Return features, values and reviews of so many tokens."""
+    random = np.random.default_rng(0)
+    features = np.stack([random.permutation(12)[:4] for _ in range(tokens)]).astype(np.int32)
+    values = random.random((tokens, 4), dtype=np.float32) + 0.1
+    return features, values, np.arange(tokens) // 10
+
+
 @pytest.fixture
 def given() -> tuple[Array, Array, Array]:
     """Return features, values and reviews of 60 tokens."""
-    random = np.random.default_rng(0)
-    features = np.stack([random.permutation(12)[:4] for _ in range(60)]).astype(np.int32)
-    return features, random.random((60, 4), dtype=np.float32) + 0.1, np.arange(60) // 10
+    return entries_of(60)
 
 
 @pytest.fixture
 def refused(
     files_of: Callable[..., FilesSource], index_of: Callable[..., Any], tmp_path: Path
 ) -> Callable[..., str]:
-    """Return a function that indexes a file, and returns the text of the error."""
+    """Return a function that indexes a file, and returns the text of the error.
+
+    Nothing of the file stays in the store, and the same store takes a sound one.
+    """
 
     def index(
         features: Array,
-        values: Array,
+        activations: Array,
         reviews: Array,
         spoil: Callable[[FilesSource], None] = lambda files: None,
         *,
         n_features: int = 12,
-        kept: str = "f32",
+        **settings: Any,
     ) -> str:
-        files = files_of(tmp_path / "files", features, values, reviews)
+        store = tmp_path / "store"
+        files = files_of(tmp_path / "files", features, activations, reviews)
         spoil(files)
         with pytest.raises(BadActivations) as caught:
-            index_of(files, tmp_path / "store", n_features, values=kept)
-        published = [key.kind for key in ArtifactStore(tmp_path / "store").published()]
-        assert not {"token-index", "token-postings"} & set(published)
+            index_of(files, store, n_features, **settings)
+        left = [path for name in ("published", "drafts") for path in store.glob(f"{name}/*/*")]
+        assert left == []
+        sound = files_of(tmp_path / "sound", *entries_of(30))
+        assert index_of(sound, store, 12).n_tokens == 30
         return str(caught.value)
 
     return index
 
 
 def test_an_index_out_of_range(refused: Any, given: Any) -> None:
+    given[0][:] = 0, 1, 2, 3
+    given[0][7] = 1, 2, 11, 3
     told = refused(*given, n_features=11)
-    assert "lists a feature that is out of range, the autoencoder has 11 (0 to 10)" in told
-    assert "is n_features right?" in told
+    assert "z_idx[7, 2] is 11, out of range: with n_features = 11 features are 0 to 10." in told
+    assert "Set n_features to what the autoencoder has" in told
+    assert "Token 7 lists the features [1, 2, 11, 3] with the values [" in told
 
 
 def test_a_negative_index(refused: Any, given: Any) -> None:
     given[0][7, 2] = -1
-    assert "token 7 lists a feature that is out of range" in refused(*given)
+    told = refused(*given)
+    assert "z_idx[7, 2] is -1, out of range" in told
+    assert "pad short rows with feature 0 and the value 0" in told
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite(refused: Any, given: Any, value: float) -> None:
     given[1][33, 1] = value
     told = refused(*given)
-    assert "token 33 has a value that is not finite" in told
-    assert "Its features are [" in told
+    assert f"z_val[33, 1] is {value:g}, not a finite float32. Correct what wrote the file" in told
 
 
 def test_a_value_too_large_for_float16_says_to_take_float32(refused: Any, given: Any) -> None:
     given[1][5, 0] = 70000
-    assert 'token 5 has a value too large for float16 (65,504): set values = "f32"' in refused(
-        *given, kept="f16"
-    )
+    told = refused(*given, values="f16")
+    assert 'z_val[5, 0] is 70000, too large for float16 (65,504): set values = "f32"' in told
 
 
 @pytest.mark.parametrize("first", [0.0, 0.5])
 def test_a_feature_twice_at_a_token(refused: Any, given: Any, first: float) -> None:
-    given[0][9, :2] = 3
-    given[0][9, 2:] = 4, 5
-    given[1][9, :2] = first, 0.25
-    assert "token 9 lists a feature twice, with a value that the first hides" in refused(*given)
+    given[0][9] = 4, 3, 5, 3
+    given[1][9, 1:] = first, 1, 0.25
+    told = refused(*given)
+    assert "z_idx[9, 1] is 3, which the token lists again with a value that this one hides" in told
+    assert "List a feature once a token." in told
+
+
+def test_parts_that_were_sealed_of_a_bad_file_go_too(refused: Any) -> None:
+    tokens = SEGMENT_TOKENS + 10
+    values = np.ones((tokens, 1), np.float32)
+    values[-1] = np.nan
+    reviews = np.arange(tokens) // 9000
+    told = refused(np.zeros((tokens, 1), np.int32), values, reviews, part_rows=1)
+    assert f"z_val[{tokens - 1}, 0] is nan" in told
 
 
 def test_a_padding_of_zeros_is_no_repetition(
@@ -102,9 +126,9 @@ def test_swapped_shapes(refused: Any, given: Any) -> None:
                 del file[name]
                 file[name] = rows.T
 
-    assert "z_idx is (4, 60), but rev_idx is (60,), not (4,): z_idx looks transposed." in refused(
-        *given, spoil
-    )
+    told = refused(*given, spoil)
+    assert "z_idx is (4, 60), but rev_idx is (60,), not (4,): z_idx looks transposed." in told
+    assert "Write z_idx.T and z_val.T." in told
 
 
 def replaced(name: str, change: Callable[[Any], Any], dtype: Any = None) -> Any:
@@ -135,8 +159,8 @@ def test_a_k_that_is_not_constant(refused: Any, given: Any) -> None:
         return out
 
     told = refused(*given, replaced("z_idx", ragged, h5py.vlen_dtype(np.int32)))
-    assert "k is not constant" in told
-    assert "pad short rows with the value 0" in told
+    assert "k is not constant: z_idx lists 1 at token 0 and 2 at token 1. Write (n_tokens" in told
+    assert "pad short rows with feature 0 and the value 0" in told
 
 
 def test_a_cut_file(refused: Any, given: Any) -> None:
@@ -144,7 +168,10 @@ def test_a_cut_file(refused: Any, given: Any) -> None:
         data = files.activations.read_bytes()
         files.activations.write_bytes(data[: len(data) // 2])
 
-    assert "is not a whole HDF5 file" in refused(*given, cut)
+    told = refused(*given, cut)
+    assert "is not a whole HDF5 file" in told
+    assert "truncated file: eof = " in told
+    assert "fetch it again" in told
 
 
 def test_a_missing_dataset(refused: Any, given: Any) -> None:
@@ -169,7 +196,31 @@ def test_metadata_without_one_review(refused: Any, given: Any) -> None:
         write_metadata(files.metadata, {"review_ids": ids, **columns})
 
     told = refused(*given, drop)
-    assert "has no review 'review-3'; 1 of 6 reviews of the activation file are missing" in told
+    assert "has no review 'review-3', row 3 of review_ids_unique; 1 of 6 reviews" in told
+    assert "Set files.metadata to the metadata of the same data" in told
+
+
+class Bomb:
+    """An object whose pickle runs something."""
+
+    def __reduce__(self) -> Any:
+        """Ask for a function that pickle would call."""
+        return Path.touch, (Path("ran"),)
+
+
+def test_metadata_with_a_hostile_pickle(
+    refused: Any, given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def arm(files: FilesSource) -> None:
+        texts = np.array([Bomb()] * 6, dtype=object)
+        np.savez(files.metadata, review_ids=np.array(["a"] * 6), texts=texts)
+
+    told = refused(*given, arm)
+    assert "texts.npy is not an array of text, bytes and numbers: it asks for" in told
+    assert "Nothing of it was run. Do not trust this file; ask its author for" in told
+    assert not Path("ran").exists()
 
 
 def test_metadata_without_a_column(refused: Any, given: Any) -> None:

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from conf.tokens import SEGMENT_TOKENS, FilesSource, Values
+from storage.store import ArtifactStore
 from storage.tokens import TokenIndex
+from tasks.compute.tokens.postings import part_entries
+from tasks.tokens import indexing
 
 Files = Callable[..., FilesSource]
 Index = Callable[..., TokenIndex]
@@ -196,6 +199,32 @@ def test_segments_and_parts_change_nothing(
             zip(rows + start, features[start:stop][rows, slots], given[start:stop][rows, slots],
                 strict=True)
         )  # fmt: skip
+
+
+def test_a_run_that_ended_early_goes_on_from_the_reviews_and_parts_that_it_sealed(
+    files_of: Files, index_of: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = SEGMENT_TOKENS + 10
+    features = np.arange(tokens, dtype=np.int32)[:, None] % 7
+    given = features, np.ones((tokens, 1), np.float32), np.arange(tokens) // 9000
+    files, sort = files_of(tmp_path / "files", *given), part_entries
+
+    def sort_the_first(*rows: Any, **settings: Any) -> Any:
+        if settings["first_token"]:
+            raise KeyboardInterrupt
+        return sort(*rows, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(indexing, "part_entries", sort_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            index_of(files, tmp_path / "store", 7, part_rows=1)
+    store = ArtifactStore(tmp_path / "store")
+    assert list(store.published()) == []
+    sealed = {draft.key.kind: len(draft.sealed()) for draft in store.drafts()}
+    assert sealed == {"token-reviews": 1, "token-postings": 1}
+    monkeypatch.setattr(indexing, "read_arrays", None)  # nothing of it is read again
+    assert index_of(files, tmp_path / "store", 7, part_rows=1).n_tokens == tokens
+    assert store.drafts() == []
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,17 @@ def test_a_browser_shades_tokens_by_activation(browser: Any, pages: Path) -> Non
 
 
 @pytest.mark.browser
+def test_a_browser_breaks_no_number_however_narrow_its_window(browser: Any, pages: Path) -> None:
+    browser.get((pages / "index.html").as_uri())
+    browser.set_window_size(300, 600)
+    lines = "return [...document.querySelectorAll('.number')].map(n => n.getClientRects().length)"
+    assert set(browser.execute_script(lines)) == {1}
+    told = [one.text for one in browser.find_elements("css selector", "td .number")]
+    assert any("e-" in one for one in told)
+    browser.set_window_size(1200, 900)
+
+
+@pytest.mark.browser
 def test_a_browser_follows_the_links_there_and_back(browser: Any, pages: Path) -> None:
     browser.get((pages / "index.html").as_uri())
     browser.find_element("link text", "5").click()

@@ -47,9 +47,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_sealed(
     with pytest.raises(FileChanged, match="has changed while it was read: its sha256 was") as told:
         index_of(files, tmp_path / "store", 4)
     assert "run again" in str(told.value)
-    store = ArtifactStore(tmp_path / "store")
-    kinds = [key.kind for key in store.published()]
-    assert kinds == (["token-reviews"] if changed == "activations" else [])
+    assert list(ArtifactStore(tmp_path / "store").published()) == []
 
 
 def test_a_tokenizer_that_is_not_the_one_of_the_recipe_seals_nothing(
