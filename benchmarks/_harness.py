@@ -27,7 +27,7 @@ def main(name: str, measure: Measure) -> None:
     parser.add_argument("--folder", type=Path, help="the disk to measure on (default: TMPDIR)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix=f"benchmark-{name}-", dir=given.folder) as folder:
-        _stay_apart(Path(folder))
+        os.environ["FEATUREMILL_STORE"] = str(Path(folder) / "default-store")
         figures = measure(Path(folder), small=given.small)
     figures = {"name": name, **figures}
     figures |= {"peak_memory_bytes": peak_memory_bytes(), "cores": cores()}
@@ -77,15 +77,3 @@ def peak_memory_bytes() -> int:
     """Return the most memory that this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _stay_apart(folder: Path) -> None:
-    """Touch no server, profile or store of the user, and no network."""
-    os.environ |= {
-        "FEATUREMILL_STORE": str(folder / "default-store"),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-    }

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from prefect import flow
+
 from benchmarks._harness import Figures, main, rounded
 from benchmarks._images import write_photos
+from benchmarks._making import TOY, quiet_runtime
 from conf.photos import Preset
 from conf.prompts import PromptSet
 from conf.sources.folder import Source
+from flows.photos import photos
 
 _PHOTOS, _SMALL_PHOTOS, _ADDED, _SMALL_ADDED = 1000, 12, 10, 2
 _SIZES, _SMALL_SIZES = ((1280, 960), (800, 600)), ((320, 240),)
@@ -35,11 +39,11 @@ def measure(folder: Path, *, small: bool = False) -> Figures:
     around the tasks, both of photos of 1.2 megapixels; `small_ratio` and `small_stage_ratio` are
     those of the smallest. `seconds` are those of the size where they are worst; `at` has all.
     """
-    photos, added = (_SMALL_PHOTOS, _SMALL_ADDED) if small else (_PHOTOS, _ADDED)
+    count, added = (_SMALL_PHOTOS, _SMALL_ADDED) if small else (_PHOTOS, _ADDED)
     at: dict[str, Figures] = {}
     for size_px in _SMALL_SIZES if small else _SIZES:
         name = f"{size_px[0]}x{size_px[1]}"
-        at[name] = _at(folder / name, size_px, photos, added)
+        at[name] = _at(folder / name, size_px, count, added)
     sizes = list(at.values())
     usual, smallest = sizes[0], sizes[-1]
     return {
@@ -49,15 +53,15 @@ def measure(folder: Path, *, small: bool = False) -> Figures:
         "small_ratio": smallest["ratio"],
         "small_stage_ratio": smallest["stage_ratio"],
         "seconds": max(one["again"]["seconds"] for one in at.values()),
-        "photos": photos,
+        "photos": count,
         "photos_added": added,
         "at": at,
     }
 
 
-def _at(folder: Path, size_px: tuple[int, int], photos: int, added: int) -> Figures:
+def _at(folder: Path, size_px: tuple[int, int], count: int, added: int) -> Figures:
     more_px = (size_px[0] + 1, size_px[1])  # others than the first, which are seeded alike
-    write_photos(folder / "photos", photos, size_px, max_bytes=1 << 20)
+    write_photos(folder / "photos", count, size_px, max_bytes=1 << 20)
     _run(folder, 0)  # compiles, imports
     first, again = _run(folder, 1), _run(folder, 1)
     write_photos(folder / "photos" / "more", added, more_px, max_bytes=1 << 20)
@@ -71,11 +75,6 @@ def _at(folder: Path, size_px: tuple[int, int], photos: int, added: int) -> Figu
 
 
 def _run(folder: Path, number: int) -> Figures:
-    from prefect import flow  # here: its settings are those of the environment when it is imported
-
-    from benchmarks._making import TOY, quiet_runtime
-    from flows.photos import photos
-
     inside: list[Any] = []
     in_tasks: list[float] = []
     source = Source(root=folder / "photos", limit=None if number else 2)

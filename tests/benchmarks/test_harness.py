@@ -33,8 +33,7 @@ def test_peak_memory_counts_what_was_held_and_let_go() -> None:
 def test_the_last_line_is_one_json_object_with_the_benchmarks_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("FEATUREMILL_STORE", "PREFECT_HOME", "PREFECT_LOGGING_LEVEL"):
-        monkeypatch.setenv(name, "to be put back")
+    monkeypatch.setenv("FEATUREMILL_STORE", "to be put back")
     monkeypatch.setattr(sys, "argv", ["benchmarks.nothing", "--json", "--small"])
 
     def measure(folder: Path, *, small: bool) -> harness.Figures:

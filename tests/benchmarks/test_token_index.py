@@ -11,3 +11,4 @@ def test_the_module_ends_with_one_line_of_json() -> None:
     for name in ("ratio", "seconds", "entries_per_cpu_second", "build_peak_memory_bytes"):
         assert said[name] > 0
     assert len(said["cpu_seconds_by_tokens"]) == 2
+    assert "| INFO" not in done.stderr  # Prefect is as quiet as under the command
