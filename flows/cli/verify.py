@@ -73,8 +73,9 @@ def _repair(store: ArtifactStore, bad: list[Finding], given: argparse.Namespace)
 
 def _restore_names(store: ArtifactStore, before: Mapping[str, str]) -> None:
     """Let every name mean what it meant: an older run, repaired last, took those of newer ones."""
+    now = store.refs.all()
     for name, key in before.items():
-        if _is_there(store, key):
+        if now.get(name) != key and _is_there(store, key):
             store.refs.set(name, key)
 
 

@@ -43,6 +43,21 @@ def test_a_changed_file_is_not_known(hashes: Hashes, changed: Stamp) -> None:
     assert hashes.recall([changed, None, stamp()], "images 1") == [None, None, Known("aa", 10)]
 
 
+@pytest.mark.parametrize("others", [0, 9])  # nearly all verdicts are wanted, or few of them
+def test_the_verdict_of_each_file_is_its_own_however_many_others_there_are(
+    hashes: Hashes, others: int
+) -> None:
+    for number in range(others):
+        hashes.judge(f"other {number}", "x", OK)
+    sizes = {"/a": Verdict(1, 2, None), "/b": Verdict(3, 4, None)}
+    for path, verdict in sizes.items():
+        hashes.remember(stamp(path), f"of {path}", LATER, 10)
+        hashes.judge(f"of {path}", "x", verdict)
+    hashes.judge("of /a", "another probe", BROKEN)
+    known = hashes.recall([stamp("/b"), stamp("/a")], "x")
+    assert known == [Known("of /b", 10, 3, 4, None, 1), Known("of /a", 10, 1, 2, None, 1)]
+
+
 def test_what_is_no_image_is_known_as_that(hashes: Hashes) -> None:
     hashes.remember(stamp(), None, LATER)
     assert hashes.recall([stamp()], "images 1") == [Known(None, None)]

@@ -118,11 +118,13 @@ def begun(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Begun:
     put_photo(watched, 1)
     settings = ["preset=folder", f'changes=["source.root={watched}", "model.family=toy"]']
     given = [word for setting in settings for word in ("--param", setting)]
-    while True:
+    for _ in range(3):
         scheduled = ["--name", "reprocess/scheduled", "--cron", THRICE_A_MINUTE]
         served.call("prefect", "--no-prompt", "deploy", *scheduled, *given)
         if all(run.parameters["preset"] == "folder" for run in ahead(served, deadline)):
             break
+    else:
+        pytest.fail("deployed three times, and the runs ahead have other parameters")
     return Begun(served.begin(worker), watched, time.time(), deadline)
 
 
@@ -171,7 +173,9 @@ def test_from_nothing_to_a_run_on_schedule_and_one_by_event(served: Served, begu
     assert said(by_event).startswith("1 new: 3 of 4 artifacts were made")
 
     artifacts = asked(served, lambda client: client.read_artifacts())
-    assert {"reprocess-folder", "reprocess-folder-folder"} <= {one.key for one in artifacts}
+    told = {one.key: one.description for one in artifacts}
+    assert {"reprocess-folder", "reprocess-folder-folder"} <= told.keys()
+    assert "featuremill serve --store" in told["reprocess-folder-folder"]
     assert "No worker" not in served.call("featuremill", "deployments")
     assert begun.worker.poll() is None
 
