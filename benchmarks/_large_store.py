@@ -27,11 +27,12 @@ from conf.sources.folder import Source
 from storage.dataset import Ledger, probe_name, write_ledger
 from storage.dataset.ledger import LedgerRow
 from storage.drafts import Draft, Making
-from storage.hashes import Hashes, Verdict
+from storage.hashes import Hashes
 from storage.images import write_part
 from storage.publishing import driving, seal
 from storage.readers.formats import IMAGE_FORMATS
 from storage.readers.protocol import Stamp
+from storage.remembered import Verdict
 from storage.store import Artifact, ArtifactStore
 from tasks.labels import label_images
 from tasks.prompts import encode_prompts

@@ -10,13 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from conf.errors import WorldError
 from conf.machine import package_version
+from storage.readers.listing import Stamps
 from storage.readers.protocol import Stamp
+from storage.remembered import Block, Known, Remembered, Verdict, folder_of, places_of
 
 _FORMAT = 1
 _SCHEMA = """
@@ -30,46 +32,32 @@ CREATE TABLE verdicts (
     PRIMARY KEY (sha256, probe)
 ) STRICT, WITHOUT ROWID;
 """
+_LISTINGS = """
+CREATE TABLE IF NOT EXISTS listings (
+    folder BLOB NOT NULL, probe TEXT NOT NULL, at_ns INTEGER NOT NULL,
+    places BLOB NOT NULL, numbers BLOB NOT NULL, shas BLOB NOT NULL, PRIMARY KEY (folder, probe)
+) STRICT
+"""
+BLOCK_ROWS = 1_000
+"""From so many files on a listing is kept as a block, too: fewer are fetched at once anyway."""
+_BLOCKS = 16
 # A failure is believed of the same libraries only: a newer one may read what this one could not.
 _VERDICT = "v.probe = ? AND (v.problem IS NULL OR v.libraries = ?)"
+_FILES = "SELECT place, size_bytes, mtime_ns, sha256, content_bytes FROM files"
+_FILE = f"{_FILES} WHERE place = ?"
 _WITHIN = "place BETWEEN ? AND ?"
-_NO_VERDICT = (None,) * 4
+_VERDICTS = "SELECT sha256, width_px, height_px, problem, is_checked FROM verdicts v"
+_VERDICT_ON = f"{_VERDICTS} WHERE v.sha256 = ? AND {_VERDICT}"
+_FEW = 1_000
+"""So many rows are asked for one by one, wherever they lie."""
+_Row = tuple[Any, ...]
+_NO_VERDICT: _Row = (None,) * 4
 _CACHE_KIB = 1 << 16  # verdicts are asked for all over the file: SQLite's 2 MiB would hold few
 _AS_BYTES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsencode does
 _SECOND_NS = 1_000_000_000
 _COARSE_NS = 2 * _SECOND_NS  # FAT counts in steps of two seconds, HFS+ and some servers of one
+_MOST_NS = (1 << 63) - 1
 _FINE_NS = 50_000_000  # Linux stamps files by its timer's last tick, at most 10 ms ago
-
-
-class Verdict(NamedTuple):
-    """What decoding a content came to. `problem` is None for an image."""
-
-    width_px: int | None
-    height_px: int | None
-    problem: str | None
-    is_checked: bool | int = True
-    """False (0 in SQLite): too large for the limit of the time, so nobody looked at its pixels."""
-
-
-class Known(NamedTuple):
-    """What is remembered of an unchanged file, or of a row of one."""
-
-    sha256: str | None
-    """None: it is no image."""
-    size_bytes: int | None
-    """Of the content: a row of an archive is smaller than its file."""
-    width_px: int | None = None
-    height_px: int | None = None
-    problem: str | None = None
-    is_checked: int | None = None
-    """None: there is no verdict on it."""
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """What decoding came to, None where that is not known."""
-        if self.is_checked is None:
-            return None
-        return Verdict(self.width_px, self.height_px, self.problem, bool(self.is_checked))
 
 
 class HashesUnusable(WorldError):
@@ -80,8 +68,11 @@ def is_settled(mtime_ns: int, read_at_ns: int) -> bool:
     """Whether a file whose reading began at `read_at_ns` cannot change without a new `mtime_ns`.
 
     A write within the same tick of the file system's clock as the last one leaves no trace, so a
-    file read as soon as it was written is not known by its stamp.
+    file read as soon as it was written is not known by its stamp. Nor is one of a year that no
+    64 bits of nanoseconds reach, after 2262: a camera's clock may be that wrong.
     """
+    if not -_MOST_NS <= mtime_ns <= _MOST_NS:
+        return False
     tick_ns = _COARSE_NS if mtime_ns % _SECOND_NS == 0 else _FINE_NS
     return abs(read_at_ns - mtime_ns) >= tick_ns
 
@@ -120,53 +111,95 @@ class Hashes:
         with self._lock:
             self._database.close()
 
-    def recall(self, stamps: Sequence[Stamp | None], probe: str) -> list[Known | None]:
-        """Return, for each stamp, what is known of that file, None where it bears another by now.
+    def recall(self, stamps: Stamps, probe: str) -> Remembered:
+        """Return what is known of the file of each stamp, nothing where it bears another by now.
 
         `probe` names the version of the decoder's check. A few queries, however many files.
         """
         self.checkpoint()
-        places = [stamp and _place(stamp) for stamp in stamps]
-        wanted = [place for place in places if place]
-        if not wanted:
-            return [None] * len(stamps)
+        places = places_of(stamps)
+        named = [place for place in places if place]
+        if not named:
+            return Block(b"", b"", b"").recall(places, stamps)
         with self._explained(), self._lock:
-            # Neighbours in a folder are neighbours here: reading on beats asking for each.
-            span = min(wanted), max(wanted)
-            files = self._database.execute(
-                "SELECT place, size_bytes, mtime_ns, sha256, content_bytes FROM files "
-                f"WHERE {_WITHIN}",
-                span,
-            ).fetchall()
-            verdicts = self._verdicts_within(span, len(files), probe)
-        found = {row[0]: row for row in files}
-        pairs = zip(stamps, map(found.get, places), strict=True)
-        return [
-            Known._make((row[3], row[4], *verdicts.get(row[3], _NO_VERDICT)))
-            if row and stamp and row[1] == stamp.size_bytes and row[2] == stamp.mtime_ns
-            else None
-            for stamp, row in pairs
-        ]
+            folder = folder_of(named)
+            found = self._block(folder, probe).recall(places, stamps)
+            told = self._told(places, stamps, found, probe)
+            for at, known in told.items():
+                found.add(at, known)
+            if len(places) >= BLOCK_ROWS and any(known.is_whole for known in told.values()):
+                self._keep_block(folder, probe, Block.of(places, stamps, found))
+        return found
+
+    def _told(
+        self, places: Sequence[bytes], stamps: Stamps, found: Remembered, probe: str
+    ) -> dict[int, Known]:
+        """Return what the tables tell of the files that are not among `found`, by their places."""
+        missing = [at for at, sha256 in enumerate(found.sha256) if sha256 is None and places[at]]
+        files, verdicts = self._files_and_verdicts([places[at] for at in missing], probe)
+        told = {}
+        for at in missing:
+            row = files.get(places[at])
+            if row and row[1:3] == (stamps.size_bytes[at], stamps.mtime_ns[at]):
+                told[at] = Known(row[3], row[4], *verdicts.get(row[3], _NO_VERDICT))
+        return told
+
+    def _files_and_verdicts(
+        self, places: Sequence[bytes], probe: str
+    ) -> tuple[dict[bytes, _Row], dict[str | None, _Row]]:
+        """Return rows of the tables: at least those of `places`, by these and by sha256."""
+        if len(places) <= _FEW:
+            found = (self._database.execute(_FILE, (place,)).fetchone() for place in places)
+            rows = [row for row in found if row]
+            asked = ((row[3], probe, self._libraries) for row in rows)
+            verdicts = (self._database.execute(_VERDICT_ON, one).fetchone() for one in asked)
+            return {row[0]: row for row in rows}, {row[0]: row[1:] for row in verdicts if row}
+        # Neighbours in a folder are neighbours here: reading on beats asking for each.
+        span = min(places), max(places)
+        files = self._database.execute(f"{_FILES} WHERE {_WITHIN}", span).fetchall()
+        return {row[0]: row for row in files}, self._verdicts_within(span, len(files), probe)
 
     def _verdicts_within(
         self, span: tuple[bytes, bytes], files: int, probe: str
-    ) -> dict[str | None, tuple[Any, ...]]:
+    ) -> dict[str | None, _Row]:
         """Return what decoding the contents of the files within `span` came to, by sha256.
 
         Contents lie all over their table. Where the files are most of it, all is read: a third of
         the time.
         """
-        query = (
-            "SELECT sha256, width_px, height_px, problem, is_checked "
-            f"FROM verdicts v WHERE {_VERDICT}"
-        )
-        given: tuple[Any, ...] = (probe, self._libraries)
+        query = f"{_VERDICTS} WHERE {_VERDICT}"
+        given: _Row = (probe, self._libraries)
         few = "SELECT count(*) FROM (SELECT 1 FROM verdicts LIMIT ?)"
         (others,) = self._database.execute(few, (2 * files + 1,)).fetchone()
         if others > 2 * files:
             query += f" AND sha256 IN (SELECT sha256 FROM files WHERE {_WITHIN})"
             given += span
         return {row[0]: row[1:] for row in self._database.execute(query, given)}
+
+    def _block(self, folder: bytes, probe: str) -> Block:
+        """Return the block of the listing of `folder`, an empty one where there is none."""
+        query = "SELECT places, numbers, shas FROM listings WHERE (folder, probe) = (?, ?)"
+        with suppress(sqlite3.OperationalError):  # an older database: no block was kept yet
+            for row in self._database.execute(query, (folder, probe)):
+                if (block := Block._make(row)).is_sound:
+                    return block
+        return Block(b"", b"", b"")
+
+    def _keep_block(self, folder: bytes, probe: str, block: Block) -> None:
+        """Write the block of a listing; of those that nobody asks for any more the oldest go."""
+        if not self._is_writable:
+            return
+        with self._database:
+            self._database.execute(_LISTINGS)
+            self._database.execute(
+                "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?, ?, ?)",
+                (folder, probe, time.time_ns(), *block),
+            )
+            self._database.execute(
+                "DELETE FROM listings WHERE at_ns NOT IN "
+                "(SELECT at_ns FROM listings ORDER BY at_ns DESC LIMIT ?)",
+                (_BLOCKS,),
+            )
 
     def remember(
         self, stamp: Stamp, sha256: str | None, read_at_ns: int, size_bytes: int | None = None
@@ -182,15 +215,12 @@ class Hashes:
 
     def verdict(self, sha256: str, probe: str) -> Verdict | None:
         """Return what decoding came to, None where that is not known."""
-        query = (
-            "SELECT width_px, height_px, problem, is_checked FROM verdicts v "
-            f"WHERE v.sha256 = ? AND {_VERDICT}"
-        )
         with self._explained(), self._lock:
             if new := self._new_verdicts.get((sha256, probe)):
                 return new
-            row = self._database.execute(query, (sha256, probe, self._libraries)).fetchone()
-        return Verdict._make(row) if row else None
+            asked = (sha256, probe, self._libraries)
+            row = self._database.execute(_VERDICT_ON, asked).fetchone()
+        return Verdict._make(row[1:]) if row else None
 
     def judge(self, sha256: str, probe: str, verdict: Verdict) -> None:
         """Keep what decoding came to."""
@@ -222,12 +252,9 @@ class Hashes:
         self.checkpoint()
         stamp = _stamp(path)
         with self._explained(), self._lock:
-            row = self._database.execute(
-                "SELECT sha256 FROM files WHERE (place, size_bytes, mtime_ns) = (?, ?, ?)",
-                (_place(stamp), stamp.size_bytes, stamp.mtime_ns),
-            ).fetchone()
-        if row and row[0]:
-            return str(row[0])
+            row = self._database.execute(_FILE, (_place(stamp),)).fetchone()
+        if row and row[3] and row[1:3] == (stamp.size_bytes, stamp.mtime_ns):
+            return str(row[3])
         read_at_ns = time.time_ns()
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,14 +2,14 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conf.machine import collector_paused
 from storage.dataset.ledger import Ledger, LedgerRow
-from storage.hashes import Hashes, Known, Verdict
+from storage.hashes import Hashes
 from storage.readers.formats import (
     ARRAY_FORMAT,
     HEAD_BYTES,
@@ -17,7 +17,9 @@ from storage.readers.formats import (
     may_be_image,
     too_large,
 )
+from storage.readers.listing import Listing
 from storage.readers.protocol import Entry, Rows, Stamp, Unreadable
+from storage.remembered import Known, Remembered, Verdict
 
 Progress = Callable[[int, int], None]
 _CHECKPOINT_SECONDS = 0.5
@@ -67,45 +69,40 @@ class _Scan:
     def ledger(self, threads: int) -> Ledger:
         """Return the ledger: what is remembered, and the rest read by `threads` threads."""
         with collector_paused():
-            entries, ledger_rows, unknown = self._recall_all()
-        self._tell(len(entries) - len(unknown), len(entries))
-        for done, (at, finding) in enumerate(self._read_all(entries, unknown, threads), start=1):
-            ledger_rows[at] = _row(entries[at], finding)
-            self._tell(len(entries) - len(unknown) + done, len(entries))
-        rows = zip(entries, ledger_rows, strict=True)
-        skipped = [entry.uri for entry, row in rows if row is None]
-        return Ledger.of(
-            [row for row in ledger_rows if row], tuple(sorted([*self._rows.skipped, *skipped]))
-        )
+            entries = Listing.of(self._rows.entries())
+            known = self._hashes.recall(entries.stamps, self._probe)
+            others = self._others(entries, known)
+        rows = self._rows_of(entries, known, others, threads)
+        skipped = [entries.uri[at] for at, row in rows.items() if row is None]
+        return _ledger(entries, known, rows, tuple(sorted([*self._rows.skipped, *skipped])))
 
-    def _recall_all(self) -> tuple[list[Entry], list[LedgerRow | None], list[int]]:
-        """Return the entries, the rows of those that need not be opened, and the others' places."""
-        entries = self._rows.entries()
-        known = self._hashes.recall([entry.stamp for entry in entries], self._probe)
-        ledger_rows = list(map(self._plain_row, entries, known))
-        unknown = []
-        for at in [at for at, row in enumerate(ledger_rows) if row is None]:
-            finding = self._recalled(entries[at], known[at])
-            if finding is None:
-                unknown.append(at)
-            else:
-                ledger_rows[at] = _row(entries[at], finding)
-        return entries, ledger_rows, unknown
+    def _others(self, entries: Listing, known: Remembered) -> list[int]:
+        """Return the places of all rows but those of images that are known to be whole, as nearly
+        every row of nearly every scan is."""
+        most = self._max_px
+        facts = zip(*known.columns[2:], entries.problem, strict=True)
+        return [
+            at
+            for at, (width_px, height_px, problem) in enumerate(facts)
+            if problem is not None
+            or width_px is None
+            or height_px is None
+            or width_px * height_px > most
+        ]
 
-    def _plain_row(self, entry: Entry, found: Known | None) -> LedgerRow | None:
-        """Return what `_recalled` and `_row` would of an image that is known to be whole, in one
-        step: nearly every row of nearly every scan is such a one."""
-        uri, split, label, label_name, _, unreadable, _ = entry
-        if found is None or unreadable is not None:
-            return None
-        sha256, size_bytes, width_px, height_px, problem, is_checked = found
-        if problem is not None or not is_checked or width_px is None or height_px is None:
-            return None
-        if width_px * height_px > self._max_px:
-            return None
-        return LedgerRow(
-            uri, sha256, split, label, label_name, "ok", None, size_bytes, width_px, height_px
-        )
+    def _rows_of(
+        self, entries: Listing, known: Remembered, places: Sequence[int], threads: int
+    ) -> dict[int, LedgerRow | None]:
+        """Return the rows at `places`, what is not remembered of them read; None: it is none."""
+        remembered = {at: self._recalled(entries[at], known.row(at)) for at in places}
+        rows = {at: finding and _row(entries[at], finding) for at, finding in remembered.items()}
+        unknown = [at for at, finding in remembered.items() if finding is None]
+        done, total = len(entries) - len(unknown), len(entries)
+        self._tell(done, total)
+        for at, finding in self._read_all(entries, unknown, threads):
+            rows[at] = _row(entries[at], finding)
+            self._tell(done := done + 1, total)
+        return rows
 
     def _recalled(self, entry: Entry, found: Known | None) -> _Finding | None:
         """Return what is known of a row without opening it, None where that is not enough."""
@@ -201,6 +198,35 @@ class _Scan:
     def _tell(self, done: int, total: int) -> None:
         if self._on_progress:
             self._on_progress(done, total)
+
+
+def _ledger(
+    entries: Listing,
+    known: Remembered,
+    rows: Mapping[int, LedgerRow | None],
+    skipped: tuple[str, ...],
+) -> Ledger:
+    """Return the ledger of `entries`: `rows` where they stand, of all others what is `known`."""
+    count = len(entries)
+    sha256, *sizes = known.columns
+    names = (entries.split, entries.label, entries.label_name)
+    states = (("ok",) * count, (None,) * count)
+    columns: list[Sequence[Any]] = [entries.uri, sha256, *names, *states, *sizes]
+    if rows:
+        columns = [tuple(_patched(one, place, rows)) for place, one in enumerate(columns)]
+    named = dict(zip(LedgerRow._fields, map(tuple, columns), strict=True))
+    return Ledger(**named, skipped=skipped)
+
+
+def _patched(
+    column: Sequence[Any], place: int, rows: Mapping[int, LedgerRow | None]
+) -> Iterator[Any]:
+    """Yield the values of a column, those of `rows` as they have them at `place`."""
+    for at, value in enumerate(column):
+        if at not in rows:
+            yield value
+        elif row := rows[at]:
+            yield row[place]
 
 
 def _row(entry: Entry, finding: _Finding) -> LedgerRow | None:

@@ -3,8 +3,7 @@
 import os
 import stat
 from collections.abc import Sequence
-from functools import lru_cache
-from operator import attrgetter
+from dataclasses import replace
 from pathlib import Path
 
 from conf.sources.folder import Source
@@ -19,6 +18,7 @@ from storage.readers.files import (
     why_unreadable,
 )
 from storage.readers.formats import HEAD_BYTES, IMAGE_FORMATS, may_be_image
+from storage.readers.listing import Listing, Stamps
 from storage.readers.protocol import Entry, Stamp, Unreadable, numbered
 
 # fmt: off
@@ -30,7 +30,6 @@ _RAW_SUFFIXES = frozenset((
     ".3fr", ".arw", ".cr2", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef", ".raw", ".rw2", ".srw",
 ))
 # fmt: on
-_tuple = tuple.__new__
 _RAW = "unsupported format: camera raw; such a file holds a TIFF, but that is its thumbnail"
 
 
@@ -50,16 +49,16 @@ class FolderRows:
         self._fence = Fence(root, *roots)
         self.skipped: tuple[str, ...] = ()
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> Listing:
         """Return the images, sorted by uri. A second call looks again.
 
         Symbolic links are followed as far as the roots reach, every folder is walked once. No file
         is opened, but where a limit counts rows: then those are that may be none.
         """
         walk = _Walk(self._root, self._fence)
-        entries = _placed(sorted(walk.found, key=attrgetter("uri")), self._spec)
+        entries = _placed(walk.listing(), self._spec)
         if self._spec.limit is not None:
-            entries = self._first_rows(entries, self._spec.limit, walk.skipped)
+            entries = Listing.of(self._first_rows(entries, self._spec.limit, walk.skipped))
         self.skipped = tuple(sorted(walk.skipped))
         return entries
 
@@ -98,10 +97,13 @@ class FolderRows:
 
 
 class _Walk:
-    """One look at a tree: the rows in `found`, and what was left out in `skipped`."""
+    """One look at a tree: what it lists, and what was left out in `skipped`."""
 
     def __init__(self, root: str, fence: Fence) -> None:
-        self.found: list[Entry] = []
+        self._files: list[tuple[str, int, int]] = []
+        """Of every regular file: path, size in bytes, mtime in ns."""
+        self._failed: list[tuple[str, str]] = []
+        """Of every row that cannot be read: its path, and why."""
         self.skipped: list[str] = []
         self._root_length = len(os.path.join(root, ""))
         self._fence = fence
@@ -115,6 +117,28 @@ class _Walk:
                 self._skip(link)
             else:
                 self._below(link)
+
+    def listing(self) -> Listing:
+        """Return the rows, sorted by uri; none has a split or a label yet."""
+        start = self._root_length
+        uris = _uris([path[start:] for path, *_ in self._files])
+        rows: list[tuple[str, str, int, int, str | None]]
+        rows = [(uri, *file, None) for uri, file in zip(uris, self._files, strict=True)]
+        rows += [(self._uri(path), "", 0, 0, reason) for path, reason in self._failed]
+        rows.sort()
+        uri, path, size_bytes, mtime_ns, problem = zip(*rows, strict=True) if rows else [()] * 5
+        suffixes = [uri[uri.rfind(".") :] for uri in uri]
+        told = {suffix: _by_suffix(suffix) for suffix in set(suffixes)}
+        count = len(rows)
+        return Listing(
+            uri,
+            ("unspecified",) * count,
+            (-1,) * count,
+            (None,) * count,
+            Stamps(path, size_bytes, mtime_ns, ("",) * count),
+            [why or told[suffix][0] for why, suffix in zip(problem, suffixes, strict=True)],
+            [told[suffix][1] for suffix in suffixes],
+        )
 
     def _below(self, folder: str) -> None:
         folders = [folder]
@@ -158,7 +182,6 @@ class _Walk:
             self._file(link)
 
     def _file(self, item: os.DirEntry[str]) -> None:
-        path = item.path
         try:
             status = item.stat()
             if not stat.S_ISREG(status.st_mode):
@@ -166,12 +189,7 @@ class _Walk:
         except (Unreadable, OSError) as error:
             self._leave(item, error)
             return
-        # Of 100,000 files it matters how a tuple is made: not by name, and not by its own class.
-        stamp = _tuple(Stamp, (path, status.st_size, status.st_mtime_ns, ""))
-        uri = uri_of(path[self._root_length :])
-        _, dot, word = item.name.rpartition(".")
-        problem, is_sure = _by_suffix(dot + word)
-        self.found.append(_tuple(Entry, (uri, "unspecified", -1, None, stamp, problem, is_sure)))
+        self._files.append((item.path, status.st_size, status.st_mtime_ns))
 
     def _leave(
         self, item: os.DirEntry[str], error: Unreadable | OSError, *, is_row: bool = False
@@ -184,7 +202,7 @@ class _Walk:
             self._skip(item.path)
 
     def _fail(self, path: str, reason: str) -> None:
-        self.found.append(Entry(self._uri(path), problem=reason))
+        self._failed.append((path, reason))
 
     def _skip(self, path: str) -> None:
         self.skipped.append(self._uri(path))
@@ -193,7 +211,6 @@ class _Walk:
         return uri_of(path[self._root_length :] or ".")
 
 
-@lru_cache(maxsize=1024)
 def _by_suffix(suffix: str) -> tuple[str | None, bool]:
     """Return what is wrong with a file whose name ends so, and whether it says it is an image."""
     suffix = suffix.lower()
@@ -201,20 +218,29 @@ def _by_suffix(suffix: str) -> tuple[str | None, bool]:
     return _RAW if is_raw else None, is_raw or suffix in _IMAGE_SUFFIXES
 
 
+def _uris(paths: list[str]) -> list[str]:
+    """Return the uri of every path: looked at all together, for hardly one is not its own uri."""
+    text = "".join(paths)
+    return paths if text.isprintable() and "%" not in text else list(map(uri_of, paths))
+
+
 def _suffix(name: str) -> str:
     _, dot, suffix = name.rpartition(".")
     return dot + suffix.lower()
 
 
-def _placed(entries: Sequence[Entry], spec: Source) -> list[Entry]:
+def _placed(entries: Listing, spec: Source) -> Listing:
     """Return `entries` with the split and the label that their folders name."""
     if not spec.split_from and not spec.label_from:
-        return list(entries)
+        return entries
     at = 1 if spec.split_from else 0
-    folders = [entry.uri.split("/")[:-1] for entry in entries]
+    folders = [uri.split("/")[:-1] for uri in entries.uri]
     splits = [(names[0] if names else "unspecified") if at else "unspecified" for names in folders]
     named = [names[at] if spec.label_from and len(names) > at else None for names in folders]
-    return [
-        entry._replace(split=split, label=label, label_name=name)
-        for entry, split, (label, name) in zip(entries, splits, numbered(named), strict=True)
-    ]
+    labels = numbered(named)
+    return replace(
+        entries,
+        split=splits,
+        label=[label for label, _ in labels],
+        label_name=[name for _, name in labels],
+    )

@@ -46,8 +46,11 @@ class Rows(Protocol):
         """What lies in the source but cannot be a row, by uri."""
         ...
 
-    def entries(self) -> list[Entry]:
-        """Return every row in the source's order, as it is now; no image is opened."""
+    def entries(self) -> Sequence[Entry]:
+        """Return every row in the source's order, as it is now; no image is opened.
+
+        A `storage.readers.listing.Listing` where there may be very many.
+        """
         ...
 
     def stamp(self, uri: str) -> Stamp | None:

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -128,6 +129,40 @@ def test_only_what_changed_is_opened(photos: Path, hashes: Hashes) -> None:
     ]
 
 
+def test_a_large_folder_is_the_same_ledger_from_its_block(
+    photos: Path, hashes: Hashes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.hashes.BLOCK_ROWS", 2)
+    fill(photos, 9)
+    (photos / "percent%.png").write_bytes(image(77))
+    (photos / "large.png").write_bytes(image(78, (9, 9)))
+    (photos / "broken.png").write_bytes(b"no image")
+    (photos / "text.txt").write_bytes(b"neither")
+    settle(photos)
+    (photos / "folder.png").mkdir()
+
+    def scanned(hashes: Hashes) -> tuple[Ledger, tuple[str, ...]]:
+        ledger = ledger_of(photos, hashes, max_megapixels=5e-5)
+        return ledger, ledger.skipped
+
+    def afresh() -> tuple[Ledger, tuple[str, ...]]:
+        with Hashes(tmp_path / f"{time.time_ns()}.sqlite") as other:
+            return scanned(other)
+
+    expected = afresh()
+    assert expected[0].summary() == {
+        "ok": 10,
+        "not an image": 1,
+        "not a file": 1,
+        "too large": 1,
+    }
+    assert [scanned(hashes) for _ in range(3)] == [expected] * 3
+    (photos / "003.png").unlink()
+    (photos / "004.png").write_bytes(image(99))
+    (photos / "new.png").write_bytes(image(98))
+    assert scanned(hashes) == afresh() != expected
+
+
 def test_a_file_just_written_is_read_again_next_time(photos: Path, hashes: Hashes) -> None:
     path = photos / "a.png"
     path.write_bytes(image(1))
@@ -136,6 +171,12 @@ def test_a_file_just_written_is_read_again_next_time(photos: Path, hashes: Hashe
     path.write_bytes(image(2))
     os.utime(path, ns=(stamp, stamp))  # as within one tick of a coarse clock
     assert ledger_of(photos, hashes).sha256 != before.sha256
+
+
+def test_a_file_dated_after_2262_is_a_row_like_any_other(photos: Path, hashes: Hashes) -> None:
+    (photos / "a.png").write_bytes(image())
+    os.utime(photos / "a.png", ns=(10**19, 10**19))
+    assert [ledger_of(photos, hashes).summary() for _ in range(2)] == [{"ok": 1}] * 2
 
 
 def test_a_moved_file_is_hashed_but_not_decoded_again(

@@ -110,7 +110,7 @@ def test_a_fifo_named_like_an_image_is_a_failed_row(tmp_path: Path) -> None:
 def test_a_fifo_of_another_name_is_skipped_by_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     rows = opened(tmp_path)
-    assert rows.entries() == []
+    assert list(rows.entries()) == []
     assert rows.skipped == ("pipe",)
 
 
@@ -180,7 +180,7 @@ def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_has_no_rows(tmp_path: Path) -> None:
-    assert opened(tmp_path).entries() == []
+    assert list(opened(tmp_path).entries()) == []
 
 
 def test_an_entry_says_unspecified_and_minus_one_by_itself() -> None:
