@@ -18,6 +18,7 @@ import numpy as np
 from blake3 import blake3
 
 from storage.checksums import FileSum
+from storage.sink import Sink
 from storage.steps import step
 
 _BLOCK_BYTES = 1 << 23  # 8 MiB
@@ -29,17 +30,20 @@ POOLED_CHUNK_ROWS = 1024
 
 @contextmanager
 def new_file(path: Path) -> Iterator[h5py.File]:
-    """Yield a small HDF5 file in memory; on leaving, it is written to `path` in one piece.
+    """Yield a new HDF5 file at `path`, written and closed on leaving.
 
-    HDF5 that meets a full disk while it closes a file takes the whole process down (a segmentation
-    fault); a plain write raises OSError.
+    Raises OSError where the disk is full: see storage/sink.py.
     """
-    with h5py.File(path, "w", driver="core", backing_store=False) as file:
-        yield file
-        file.flush()
-        image = file.id.get_file_image()
-    with step("write", path):
-        path.write_bytes(image)
+    with step("write", path), Sink(path) as sink:
+        try:
+            with h5py.File(sink, "w") as file:
+                yield file
+        except Exception:  # HDF5 may stumble over what it wants to read back
+            if sink.error:
+                raise sink.error from None
+            raise
+        if sink.error:
+            raise sink.error
 
 
 def write_pooled(
@@ -138,7 +142,9 @@ def _lay_out(path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any])
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     properties.set_obj_track_times(False)  # the same rows make the same bytes, tomorrow too
-    with h5py.File(path, "w") as file:
+    with h5py.File(
+        path, "w"
+    ) as file:  # a few hundred bytes, for which there was space a moment ago
         space = h5py.h5s.create_simple(shape)
         stored = h5py.h5t.py_create(kind, logical=True)
         dataset = h5py.h5d.create(file.id, name.encode(), stored, space, properties)
@@ -147,8 +153,8 @@ def _lay_out(path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any])
 
 
 def _require_space(folder: Path, size_bytes: int) -> None:
-    # HDF5 must not meet a full disk: see `new_file`. What other writers take meanwhile, `_pour`
-    # meets, which says so.
+    # HDF5 must not meet a full disk: see storage/sink.py. What other writers take meanwhile,
+    # `_pour` meets, which says so.
     if size_bytes + _LAYOUT_BYTES > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 

@@ -11,6 +11,7 @@ from typing import Any
 from conf.errors import InputRefused
 from conf.keys import ArtifactKey
 from conf.machine import package_version
+from conf.units import size
 from storage.atomic import (
     exclusive,
     fsync_directory,
@@ -150,10 +151,9 @@ def _check_space(store: ArtifactStore, draft: Draft, making: Making) -> None:
     needed, free = rows * making.row_bytes, shutil.disk_usage(store.path).free
     if needed and needed + _SPARE_BYTES > free:
         raise NoSpace(
-            f"{making.key} needs about {needed / 1e9:.2f} GB for {rows} rows; {store.path} has "
-            f"{free / 1e9:.2f} GB free. Free some, or name another store with --store, and run "
-            f"again: "
-            "what is sealed is kept."
+            f"{making.key} needs about {size(needed)} for {rows:,} rows, and {size(_SPARE_BYTES)} "
+            f"to spare; {store.path} has {size(free)} free. Free some, or name another store with "
+            "--store, and run again: what is sealed is kept."
         )
 
 

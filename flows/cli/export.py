@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Write the file, whole or not at all, and say where it is."""
+    from conf.units import size
     from storage.kinds import find_kind
     from storage.store import ArtifactStore
-    from tasks.pages.tables import size
 
     store = ArtifactStore(runtime_of(given).store, create=False)
     artifact = store.resolve(given.key)

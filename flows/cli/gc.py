@@ -44,7 +44,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _told(found: list[Garbage], size_bytes: int, *, is_removed: bool) -> str:
-    from tasks.pages.tables import size
+    from conf.units import size
 
     if not found:
         return "Everything in the store has a name, or is needed by a recent run or a draft."

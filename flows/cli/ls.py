@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print what is published and what is in the making."""
-    from tasks.pages.tables import as_text, size
+    from conf.units import size
+    from tasks.pages.tables import as_text
 
     store = ArtifactStore(runtime_of(given).store, create=False)
     if given.runs:

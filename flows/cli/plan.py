@@ -41,8 +41,8 @@ def as_json(plan: "Plan") -> dict[str, Any]:
 
 def as_text(plan: "Plan") -> str:
     """Return a plan as a table for people, one artifact a line, and what it comes to."""
+    from conf.units import size
     from tasks.pages.tables import as_text as table_text
-    from tasks.pages.tables import size
 
     header = ("artifact", "will be", "rows", "to make", "size", "time", "")
     rows = [

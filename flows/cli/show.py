@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print the manifest of one artifact."""
-    from tasks.pages.tables import size
+    from conf.units import size
 
     store = ArtifactStore(runtime_of(given).store, create=False)
     artifact = store.resolve(given.key)

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Print what is damaged; the exit code is 3 when anything is."""
-    from tasks.pages.tables import size
+    from conf.units import size
 
     store = ArtifactStore(runtime_of(given).store, create=False)
     findings = list(verify(store))

@@ -8,8 +8,8 @@ from typing import Any
 import h5py
 
 from storage.concepts.file import TEXT, Array, texts_of
+from storage.hdf5 import new_file
 from storage.parts import PartWriter
-from storage.steps import step
 from storage.store import Artifact, ArtifactStore
 
 PROBE = "probe.h5"
@@ -50,7 +50,7 @@ _FACTS = ("accuracy", "rows", "chance", "cross_validation", "penalty")
 def write_probe(writer: PartWriter, probe: Probe) -> None:
     """Write the one file of a probe."""
     path = writer.folder / PROBE
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         for name in _ARRAYS:
             file[name] = getattr(probe, name)
         for name in ("concepts", "class_names"):

@@ -11,8 +11,8 @@ import numpy as np
 
 from storage.concepts.file import TEXT, Array, texts_of
 from storage.errors import UnknownArtifact
+from storage.hdf5 import new_file
 from storage.parts import PartWriter
-from storage.steps import step
 from storage.store import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write_scores(
     """Write the scores of `contents`: arrays (n, names of its group) float32 and the contract."""
     digests = np.frombuffer(bytes.fromhex("".join(contents)), np.uint8).reshape(-1, 32)
     path = writer.folder / SCORES
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         file["content_sha256"] = digests
         for name, array in arrays.items():
             file[name] = np.asarray(array, np.float32)

@@ -33,7 +33,7 @@ from storage.concepts.reading import (
 from storage.concepts.rows import BLOCK_ROWS, RowReader
 from storage.concepts.templates import FeatureType, TemplateFeatures, fetch_template_features
 from storage.errors import DamagedArtifact
-from storage.hdf5 import POOLED_CHUNK_ROWS
+from storage.hdf5 import POOLED_CHUNK_ROWS, new_file
 from storage.store import Artifact, ArtifactStore
 
 _COPY_ROWS = {POOLED: 2 * POOLED_CHUNK_ROWS, TOKENS: 16}
@@ -177,7 +177,7 @@ def write_bundle(store: ArtifactStore, artifact: Artifact, path: Path) -> None:
     source = ConceptStore(store, artifact)
     temporary = temporary_beside(path)
     try:
-        with h5py.File(source.path, "r") as view, h5py.File(temporary, "w") as bundle:
+        with h5py.File(source.path, "r") as view, new_file(temporary) as bundle:
             for name in view:
                 _copy(view, bundle, name)
             bundle.attrs.update(dict(view.attrs))

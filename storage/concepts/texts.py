@@ -9,8 +9,8 @@ from typing import Literal
 import h5py
 
 from storage.concepts.file import TEXT_SPANS, TEXT_TOKENS, Array
+from storage.hdf5 import new_file
 from storage.parts import PartWriter
-from storage.steps import step
 from storage.store import Artifact, ArtifactStore
 
 _SUFFIX = ".texts.h5"
@@ -51,7 +51,7 @@ def write_texts(writer: PartWriter, texts: ConceptTexts) -> None:
         "concept_logit_scale": texts.logit_scale,
         "concept_logit_bias": texts.logit_bias,
     }
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         for name, array in arrays.items():
             if array is not None:
                 file[name] = array

@@ -34,11 +34,10 @@ from storage.concepts.templates import fill_template
 from storage.concepts.writing import attribute
 from storage.dataset import Ledger
 from storage.drafts import Draft
-from storage.hdf5 import write_pooled
+from storage.hdf5 import new_file, write_pooled
 from storage.images import TOKENS as TOKENS_FILE
 from storage.images import ImageFeatures
 from storage.parts import PartWriter
-from storage.steps import step
 from storage.store import Artifact, ArtifactStore
 
 INDEX = "index"
@@ -121,7 +120,7 @@ def write_index(
     rows = ok_rows(ledger)
     contents = [str(ledger.sha256[row]) for row in rows]
     path = writer.folder / INDEX_FILE
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         _write_rows(file, ledger, rows, contents)
         if tokens:
             file[SEGMENTS] = np.array(segments(images, contents), np.int64).reshape(-1, 3)
@@ -161,7 +160,7 @@ def finish(draft: Draft) -> None:
     """Write the view over the sealed parts, open it, and compare a row of every part."""
     path = draft.path / NAME
     temporary = temporary_beside(path)
-    with step("write", temporary), h5py.File(temporary, "w") as view:
+    with new_file(temporary) as view:
         _write_view(view, draft)
     fsync_file(temporary)
     rename(temporary, path)

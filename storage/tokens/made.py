@@ -9,8 +9,8 @@ import numpy as np
 
 from conf.keys import ArtifactKey
 from storage.drafts import Draft
+from storage.hdf5 import new_file
 from storage.parts import PartWriter
-from storage.steps import step
 from storage.store import Artifact, ArtifactStore
 from storage.tokens.seedfiles import write_activations, write_metadata
 from storage.tokens.texts import open_texts
@@ -24,7 +24,7 @@ def write_part(writer: PartWriter, features: Array, values: Array, counts: Array
     """Write the activations of a part's reviews: features and values (n, k), tokens of each
     review."""
     path = writer.folder / PART
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         for name, rows in (("z_idx", features), ("z_val", values), ("counts", counts)):
             file.create_dataset(name, data=rows)
 

@@ -15,9 +15,8 @@ import h5py
 import numpy as np
 
 from storage.drafts import Draft
-from storage.hdf5 import appending, write_contiguous
+from storage.hdf5 import appending, new_file, write_contiguous
 from storage.parts import PartWriter
-from storage.steps import step
 from storage.tokens.errors import BadActivations
 
 Array = np.ndarray[Any, Any]
@@ -93,7 +92,7 @@ def write_summary(writer: PartWriter, summary: Summary, span: Span, bin_edges: A
     path = writer.folder / OFFSETS
     writer.add(OFFSETS, write_contiguous(path, "offset", summary.offsets))
     path = writer.folder / STATISTICS
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         for name, rows in _statistics(summary, bin_edges).items():
             file.create_dataset(name, data=rows)
         file.attrs.update({**vars(span), "segments": summary.segments})
@@ -129,7 +128,7 @@ def finish(draft: Draft) -> None:
     folders = _ordered([draft.parts / name for name in draft.part_rows])
     recipe = draft.plan["recipe"]
     path = draft.path / INDEX
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         _write_totals(file, folders)
         _write_offsets(file, folders, recipe["n_features"])
         _write_top(file, folders, recipe)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from storage.hdf5 import new_file
 from storage.parts import PartWriter
 from storage.steps import step
 from storage.store import Artifact, ArtifactStore
@@ -94,7 +95,7 @@ def write_reviews(writer: PartWriter, frame: "pd.DataFrame", positions: Position
     with step("write", path):
         frame.to_parquet(path, index=False)
     path = writer.folder / POSITIONS
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         file.create_dataset("run_start", data=positions.run_start)
         file.create_dataset("run_review", data=positions.run_review)
         file.attrs["n_tokens"] = positions.n_tokens

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from storage.parts import PartWriter
 from storage.steps import step
@@ -152,7 +152,7 @@ def write_sae(writer: PartWriter, sae: Sae, facts: dict[str, Any]) -> None:
         "b_dec": sae.b_dec,
     }
     with step("write", path):
-        save_file(names, path)
+        path.write_bytes(save(names))
     config = {"activation": "topk", "k": sae.k, "num_latents": sae.n_features,
               "d_in": len(sae.b_dec), "normalize_decoder": True} | facts  # fmt: skip
     with step("write", writer.folder / CONFIG):

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from storage.hdf5 import new_file
 from storage.steps import step
 
 Array = np.ndarray[Any, Any]
@@ -24,7 +24,7 @@ def write_activations(
     """Write the activation file at `path` from blocks of (features (n, k), values (n, k), review of
     each token as a row of `review_ids`), contiguous and uncompressed."""
     ids = np.array([name.encode() for name in review_ids] or [b""])
-    with step("write", path), h5py.File(path, "w") as file:
+    with new_file(path) as file:
         features = file.create_dataset("z_idx", (n_tokens, k), dtypes[0])
         values = file.create_dataset("z_val", (n_tokens, k), dtypes[1])
         names = file.create_dataset("rev_idx", (n_tokens,), ids.dtype)

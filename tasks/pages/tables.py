@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = list[tuple[str, ...]]
-_UNITS = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def label_rows(
@@ -53,14 +52,6 @@ def _printable(cell: str) -> str:
     if cell.isprintable():
         return cell
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cell)
-
-
-def size(size_bytes: float) -> str:
-    """Return a number of bytes for people."""
-    for unit, factor in _UNITS:
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:,.1f} {unit}"
-    return f"{size_bytes:,.0f} B"
 
 
 def summary_text(ledger: Ledger) -> str:

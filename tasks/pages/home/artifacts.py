@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from conf.units import size
 from storage.catalog import Entry
 from storage.home import StoreView, lineage
 from storage.manifest import Manifest
@@ -25,7 +26,6 @@ from tasks.pages.home import (
 from tasks.pages.home.graph import drawing
 from tasks.pages.home.runs import runs_table
 from tasks.pages.shell import element, escaped, text
-from tasks.pages.tables import size
 
 PAGE_ROWS = 100
 _SANDBOX = "allow-scripts allow-downloads"
