@@ -28,7 +28,8 @@ class Plan:
     unknown: list[str] = field(default_factory=list)
     """What can be said only when something before it is made, or not at all, and why."""
     _blocked_models: dict[ModelSpec, str] = field(default_factory=dict)
-    _known: "_Known" = field(default_factory=lambda: _Known())
+    _catalogs: dict[Path, Catalog] = field(default_factory=dict)
+    """Of each store, as it is at the first question."""
 
     def resolve(self, run: Run, model: ModelSpec) -> ModelSpec:
         """Return `model`, its weights named; where they are missing, as it is, and remember why."""
@@ -48,11 +49,11 @@ class Plan:
         else:
             foreseen = foresee(
                 run.store,
-                self._known.catalog(run.store),
+                self._catalog(run.store),
                 full,
                 making,
                 _circumstances(run.runtime),
-                last=self._known.names(run.store).get(full),
+                last=run.store.refs.get(full),
                 promised=self.promised,
                 changed=changed,
             )
@@ -93,23 +94,8 @@ class Plan:
         names = [waiting[str(key)] for key in making.inputs.values() if str(key) in waiting]
         return f"blocked by {', '.join(names)}" if names else None
 
-
-class _Known:
-    """What the stores of a plan hold and are called by: looked up once, however many artifacts."""
-
-    def __init__(self) -> None:
-        self._catalogs: dict[Path, Catalog] = {}
-        self._names: dict[Path, dict[str, str]] = {}
-
-    def catalog(self, store: ArtifactStore) -> Catalog:
-        """Return the catalog of `store`, as it is at the first question."""
+    def _catalog(self, store: ArtifactStore) -> Catalog:
         return self._catalogs.setdefault(store.path, Catalog(store, look_once=True))
-
-    def names(self, store: ArtifactStore) -> dict[str, str]:
-        """Return the names in `store`, with the keys that they mean."""
-        if store.path not in self._names:
-            self._names[store.path] = store.refs.all()
-        return self._names[store.path]
 
 
 def plan(preset: LoadedPreset, runtime: Runtime) -> Plan:

@@ -12,7 +12,7 @@ from typing import Any
 
 from conf.keys import ArtifactKey, held_rows
 from storage.errors import DamagedArtifact
-from storage.manifest import MANIFEST, Manifest
+from storage.manifest import Manifest
 from storage.store import ArtifactStore
 
 _SCHEMA = """
@@ -38,20 +38,30 @@ class Entry:
     seconds: float
     """How long its parts took, together."""
     family: str
-    recipe: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    made: Mapping[str, Any]
-    """How it came about: system, devices, versions."""
+    _recipe: str
+    _inputs: str
+    _made: str
+    """JSON, these three: parsed only of an artifact that somebody looks into."""
+
+    @cached_property
+    def recipe(self) -> Mapping[str, Any]:
+        """What made it, field by field."""
+        return dict(json.loads(self._recipe))
+
+    @cached_property
+    def inputs(self) -> Mapping[str, str]:
+        """The keys of what it was made of, by name."""
+        return dict(json.loads(self._inputs))
+
+    @cached_property
+    def made(self) -> Mapping[str, Any]:
+        """How it came about: system, devices, versions."""
+        return dict(json.loads(self._made))
 
     @property
     def held_rows(self) -> int:
         """The rows that people count; see `conf.keys.held_rows`."""
         return held_rows(self.recipe, self.rows)
-
-    @classmethod
-    def of(cls, row: Sequence[Any]) -> "Entry":
-        """Return the entry that a row of the table is."""
-        return cls(*row[:7], *map(json.loads, row[7:]))
 
 
 _COLUMNS = "key, kind, rows, bytes, at, seconds, family, recipe, inputs, made"
@@ -85,7 +95,7 @@ class Catalog:
                 "ORDER BY at DESC, key",
                 [kind],
             )
-            return [Entry.of(row) for row in rows]
+            return [Entry(*row) for row in rows]
 
     def family(self, kind: str, family: str) -> list[ArtifactKey]:
         """Return the keys of the published artifacts of `kind` that share rows with `family`."""
@@ -107,8 +117,7 @@ class Catalog:
             with database:
                 database.execute(_SCHEMA)
                 known = dict(database.execute("SELECT key, manifest_mtime_ns FROM artifacts"))
-                folders = self.store.published_folders()
-                present = {str(key): when for key in folders if (when := self._mtime_ns(key))}
+                present = {str(key): when for key, when in self.store.manifest_times().items()}
                 gone = [(key,) for key in known if key not in present]
                 database.executemany("DELETE FROM artifacts WHERE key = ?", gone)
                 new = sorted(key for key, when in present.items() if known.get(key) != when)
@@ -119,12 +128,6 @@ class Catalog:
             database.close()
             raise
         return database
-
-    def _mtime_ns(self, key: ArtifactKey) -> int:
-        try:
-            return (self.store.folder(key) / MANIFEST).stat().st_mtime_ns
-        except FileNotFoundError:  # quarantined a moment ago, or a folder that lost it
-            return 0
 
     def _rows(self, keys: Sequence[str]) -> Iterator[tuple[str | int | float, ...]]:
         for key in keys:

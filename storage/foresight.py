@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from conf.keys import held_rows
@@ -155,7 +156,7 @@ def _work(store: ArtifactStore, catalog: Catalog, making: Making, given: Circums
         parts = cut(making.rows, offers, rows_each, pieces=kind.row_wise)
         done, pending = {}, parts
     holders = holders_of(offers, pending)
-    to_make = [rows for rows in pending if not holding(rows, holders[rows[0]])]
+    to_make = [rows for rows in pending if not any(holding(rows, holders[rows[0]]))]
     rows_to_make = sum(map(len, to_make))
     return _Work(
         parts=len(parts),
@@ -170,11 +171,12 @@ def _work(store: ArtifactStore, catalog: Catalog, making: Making, given: Circums
 def _offers(store: ArtifactStore, catalog: Catalog, making: Making, kind: Kind) -> list[Donation]:
     """Return what a run would be offered. It quarantines a damaged artifact first, and takes its
     sound parts; so those are hashed here, once, though the catalog may still name them, too."""
-    own = donations(store.folder(making.key), making.key)
-    found = {one.folder: one for one in (*own, *offers_for(store, making, kind, catalog.family))}
+    folder = store.folder(making.key)
+    found = offers_for(store, making, kind, catalog.family)
+    others = (offer for offer in found if offer.parts.parent != folder)
     return [
         offer
-        for offer in found.values()
+        for offer in (*donations(folder, making.key), *others)
         if offer.marker.key != str(making.key) or offer.marker.problem(offer.parts) is None
     ]
 
@@ -226,8 +228,8 @@ def _row_changes(
     if not find_kind(making.key.kind).row_wise:
         return []
     folder = store.folder(relative.key)
-    offered = [row for one in offers if one.parts.parent == folder for row in one.marker.rows]
-    return row_changes(offered or rows_in(store, relative.key), making.rows)
+    offered = [one.marker.rows for one in offers if one.parts.parent == folder]
+    return row_changes(chain(*offered) if offered else rows_in(store, relative.key), making.rows)
 
 
 def _size_bytes(making: Making, relative: Entry | None, work: _Work) -> int | None:

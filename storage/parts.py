@@ -59,10 +59,11 @@ class Marker:
         }
 
     @classmethod
-    def read(cls, path: Path) -> Self | None:
+    def read(cls, path: Path | str) -> Self | None:
         """Return the marker at `path`, or None when it is absent or not a marker."""
         try:
-            content = json.loads(path.read_bytes())
+            with open(path, "rb") as file:
+                content = json.load(file)
             files = {name: FileSum.from_json(sums) for name, sums in content["files"].items()}
             rows, seconds = tuple(content["rows"]), float(content["seconds"])
             return cls(content["key"], content["part"], rows, files, seconds, content["device"])
@@ -92,9 +93,9 @@ def sealed(parts: Path, key: ArtifactKey) -> Iterator[Marker]:
         names = os.listdir(parts)  # twice as fast as a glob: a plan looks into a thousand folders
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
-    for part in sorted(name.removesuffix(".json") for name in names if name.endswith(".json")):
-        marker = Marker.read(marker_path(parts, part))
-        if marker and marker.key == str(key) and marker.part == part:
+    for name in sorted(name for name in names if name.endswith(".json")):
+        marker = Marker.read(os.path.join(parts, name))
+        if marker and marker.key == str(key) and f"{marker.part}.json" == name:
             yield marker
 
 

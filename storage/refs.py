@@ -28,6 +28,15 @@ class Refs:
         )
         return {path[start:]: Path(path).read_text().strip() for path in sorted(paths)}
 
+    def get(self, name: str) -> str | None:
+        """Return the key that `name` means, or None where it means nothing."""
+        if not _is_name(name):
+            return None
+        try:
+            return self._path(name).read_text().strip()
+        except OSError:  # no such file, a folder of other names, longer than a file's name can be
+            return None
+
     def remove(self, name: str) -> None:
         """Forget `name`; the artifact stays until it is collected. Raises UnknownArtifact."""
         known = self.all()
@@ -36,7 +45,7 @@ class Refs:
                 f"No artifact is named {name!r}. {did_you_mean(name, known)} `featuremill tag` "
                 "lists all names."
             )
-        path = self.root.joinpath(*name.split("/"))
+        path = self._path(name)
         path.unlink()
         with suppress(OSError):  # a folder that is not empty has other names
             for folder in path.relative_to(self.root).parents[:-1]:
@@ -44,14 +53,13 @@ class Refs:
 
     def set(self, name: str, key: ArtifactKey | str) -> None:
         """Let `name` mean the artifact `key` from now on."""
-        words = name.split("/")
-        if not all(word and word[0] != "." and word.isprintable() for word in words):
+        if not _is_name(name):
             raise StoreError(
                 f"{name!r} is not a name for an artifact. Names are words joined by '/', none of "
                 f"them "
                 "starting with a dot: demo/photo-labels."
             )
-        path = self.root.joinpath(*words)
+        path = self._path(name)
         if other := self._in_the_way(path):
             raise StoreError(
                 f"{name!r} cannot be a name beside {other!r}: one of them would be the folder of "
@@ -62,9 +70,16 @@ class Refs:
         if not path.is_file() or path.read_text() != f"{key}\n":
             write_file(path, f"{key}\n".encode())
 
+    def _path(self, name: str) -> Path:
+        return self.root.joinpath(*name.split("/"))
+
     def _in_the_way(self, path: Path) -> str | None:
         """Return a name that would be the folder of `path`, or lies in it as in a folder."""
         above = (place for place in path.parents if place.is_relative_to(self.root))
         files = (place for place in (*above, *path.rglob("*")) if place.is_file())
         found = next(files, None)
         return found.relative_to(self.root).as_posix() if found else None
+
+
+def _is_name(text: str) -> bool:
+    return all(word and word[0] != "." and word.isprintable() for word in text.split("/"))

@@ -109,8 +109,9 @@ def rows_in(store: ArtifactStore, key: str) -> Iterator[str]:
 
 def row_changes(before: Iterable[str], now: Iterable[str]) -> list[str]:
     """Return in a line how many rows are new and how many are gone; no line where none is."""
-    old, new = set(before), set(now)
-    counts = {"new": len(new - old), "gone": len(old - new)}
+    old, held = set(before), set(now)
+    new = len(held - old)
+    counts = {"new": new, "gone": len(old) - (len(held) - new)}
     told = [f"{count:,} {word}" for word, count in counts.items() if count]
     return [f"rows: {', '.join(told)}"] if told else []
 

@@ -11,6 +11,7 @@ it twice.
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -95,7 +96,7 @@ class ArtifactStore:
     def folder(self, key: ArtifactKey | str) -> Path:
         """Return where the published artifact `key` lies or would lie."""
         key = key if isinstance(key, ArtifactKey) else ArtifactKey.parse(key)
-        return self.path / "published" / key.kind / str(key)
+        return self.path.joinpath("published", key.kind, str(key))
 
     def check_is(self, uuid: str) -> None:
         """Raise StoreError unless this is the store `uuid`, which a run on another machine uses."""
@@ -170,17 +171,26 @@ class ArtifactStore:
 
     def published(self) -> list[ArtifactKey]:
         """Return the keys of all that is published, sorted."""
-        return [key for key in self.published_folders() if (self.folder(key) / MANIFEST).is_file()]
+        return sorted(self.manifest_times())
+
+    def manifest_times(self) -> dict[ArtifactKey, int]:
+        """Return, for all that is published, when its manifest was written, in ns since 1970."""
+        found = {}
+        for key, place in self._published_places():
+            with suppress(FileNotFoundError):  # quarantined a moment ago, or it lost its manifest
+                found[key] = os.stat(os.path.join(place, MANIFEST)).st_mtime_ns
+        return found
 
     def published_folders(self) -> list[ArtifactKey]:
         """Return the keys of all directories under `published/`, also of those without a
         manifest."""
-        found = []
+        return sorted(key for key, _ in self._published_places())
+
+    def _published_places(self) -> Iterator[tuple[ArtifactKey, str]]:
         for kind in _folders_in(self.path / "published"):
             for folder in _folders_in(kind.path):
                 with suppress(RecipeError):  # not ours: what file servers leave in every folder
-                    found.append(ArtifactKey.parse(folder.name))
-        return sorted(found)
+                    yield ArtifactKey.parse(folder.name), folder.path
 
     def family(self, kind: str, family: str) -> list[ArtifactKey]:
         """Return the keys of the published artifacts of `kind` that share rows with `family`."""

@@ -44,16 +44,27 @@ def cut(
     With `pieces`, a donor's part counts also when only some of its rows are wanted. Every wanted
     row is in exactly one part.
     """
-    missing = dict.fromkeys(wanted)
+    parts: list[Sequence[str]] = []
+    if offers:
+        missing = set(wanted)
+        parts = _cut_along(offers, missing, pieces=pieces)
+        wanted = [*filter(missing.__contains__, wanted)]
+    rest = [*dict.fromkeys(wanted)]
+    return parts + [rest[start : start + part_rows] for start in range(0, len(rest), part_rows)]
+
+
+def _cut_along(
+    offers: Sequence[Donation], missing: set[str], *, pieces: bool
+) -> list[Sequence[str]]:
+    """Take what `offers` hold out of `missing`, and return it, cut as they are."""
     parts: list[Sequence[str]] = []
     for offer in sorted(offers, key=lambda offer: _cost(offer.marker, missing)):
-        rows = [row for row in offer.marker.rows if row in missing]
-        if rows and (pieces or len(rows) == len(offer.marker.rows)):
+        held = offer.marker.rows
+        rows = held if missing.issuperset(held) else [*filter(missing.__contains__, held)]
+        if rows and (pieces or len(rows) == len(held)):
             parts.append(rows)
-            for row in rows:
-                del missing[row]
-    rest = list(missing)
-    return parts + [rest[start : start + part_rows] for start in range(0, len(rest), part_rows)]
+            missing.difference_update(rows)
+    return parts
 
 
 def fill(draft: Draft, offers: Sequence[Donation], kind: Kind) -> None:
@@ -86,11 +97,13 @@ def holders_of(
     return holders
 
 
-def holding(rows: Sequence[str], offers: Sequence[Donation]) -> list[Donation]:
-    """Return the offers that hold all of `rows`, those that hold nothing else first."""
-    wanted = set(rows)
-    fit = [offer for offer in offers if wanted <= set(offer.marker.rows)]
-    return sorted(fit, key=lambda offer: offer.marker.rows != tuple(rows))
+def holding(rows: Sequence[str], offers: Sequence[Donation]) -> Iterator[Donation]:
+    """Yield the offers that hold all of `rows`, those that hold nothing else first."""
+    exactly = tuple(rows)
+    yield from (offer for offer in offers if offer.marker.rows == exactly)
+    for offer in offers:
+        if offer.marker.rows != exactly and set(offer.marker.rows).issuperset(rows):
+            yield offer
 
 
 def _is_sound(offer: Donation, known: dict[Path, bool]) -> bool:
@@ -99,10 +112,10 @@ def _is_sound(offer: Donation, known: dict[Path, bool]) -> bool:
     return known[offer.folder]
 
 
-def _cost(marker: Marker, missing: dict[str, None]) -> tuple[bool, int]:
+def _cost(marker: Marker, missing: set[str]) -> tuple[bool, int]:
     """Order whole parts before pieces and large before small: links before copies, few before
     many."""
-    useful = sum(map(missing.__contains__, marker.rows))
+    useful = len(missing.intersection(marker.rows))
     return useful < len(marker.rows), -useful
 
 

@@ -1,6 +1,6 @@
 """Filling a concept store of one's own with what a model says of images and prompts.
 
-The model is handed in: anything that is an Encoder (storage/concepts/encoders.py), such as what
+The model is handed in: anything that is an Encoder (storage/encoders.py), such as what
 `tasks.models.load` gives.
 """
 
@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from conf.concepts import CONCEPTS
 from conf.errors import RecipeError
 from conf.prompts import PromptSet
-from storage.concepts.encoders import Encoder, logits_of, text_tokens, token_space
 from storage.concepts.file import (
     DEFAULT_SPLIT,
     LABELS,
@@ -30,6 +29,7 @@ from storage.concepts.file import (
 from storage.concepts.templates import names_of, write_template
 from storage.concepts.whole import refuse_torn
 from storage.concepts.writing import append_batch, check_model
+from storage.encoders import Encoder, logits_of, text_tokens, token_space
 
 if TYPE_CHECKING:
     from PIL import Image

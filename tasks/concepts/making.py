@@ -12,7 +12,6 @@ from conf.keys import ArtifactKey
 from conf.prompts import PromptSet
 from conf.runtime import Runtime
 from storage.concepts import ConceptScores, ConceptStore, Probe
-from storage.concepts.encoders import logits_of, text_tokens, token_space
 from storage.concepts.probe import write_probe
 from storage.concepts.scores import write_scores
 from storage.concepts.texts import ConceptTexts, open_texts, write_texts
@@ -26,6 +25,7 @@ from storage.concepts.view import (
     write_index,
 )
 from storage.dataset import Ledger, read_ledger
+from storage.encoders import logits_of, text_tokens, token_space
 from storage.images import ImageFeatures, fingerprints
 from storage.parts import PartWriter
 from storage.prompts import PROMPTS, Prompts, open_prompts

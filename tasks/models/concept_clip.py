@@ -19,7 +19,7 @@ from PIL import Image
 from conf.errors import RecipeError
 from conf.keys import sha256_of
 from conf.models import ModelSpec
-from storage.concepts.encoders import TextTokens, TokenSpace
+from storage.encoders import TextTokens, TokenSpace
 from tasks.models.devices import (
     arithmetic,
     choose_device,

@@ -14,7 +14,7 @@ from PIL import Image
 from conf.errors import RecipeError
 from conf.keys import sha256_of
 from conf.models import ModelSpec
-from storage.concepts.encoders import TokenSpace
+from storage.encoders import TokenSpace
 from tasks.models.devices import (
     arithmetic,
     choose_device,

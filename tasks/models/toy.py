@@ -15,7 +15,7 @@ from PIL import Image
 
 from conf.errors import RecipeError
 from conf.models import ModelSpec
-from storage.concepts.encoders import TokenSpace
+from storage.encoders import TokenSpace
 from tasks.models.identity import Sha256, file_sha256, fingerprint_of, settled
 from tasks.models.protocols import EncodedImages, Float32
 

@@ -22,6 +22,13 @@ def test_an_entry_tells_rows_bytes_and_seconds(features: Any) -> None:
     assert entry.seconds > 0
 
 
+def test_an_entry_tells_what_the_manifest_does(features: Any) -> None:
+    manifest = features.store.manifest(features.make([1]).key)
+    (entry,) = Catalog(features.store).entries()
+    assert (entry.recipe, entry.inputs) == (manifest.recipe, manifest.inputs)
+    assert (entry.made, entry.family) == (manifest.made, manifest.family)
+
+
 def test_a_catalog_that_is_lost_or_damaged_is_rebuilt(features: Any) -> None:
     artifact = features.make([1])
     path = Catalog(features.store).path

@@ -22,6 +22,16 @@ def test_a_name_means_what_it_was_last_set_to(refs: Refs) -> None:
 
 def test_there_are_no_names_at_first(refs: Refs) -> None:
     assert refs.all() == {}
+    assert refs.get("demo") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "demo/photos/more", "other", "", "../refs/demo/photos", "long" * 100]
+)
+def test_only_what_was_set_means_something(refs: Refs, name: str) -> None:
+    refs.set("demo/photos", KEY)
+    assert refs.get("demo/photos") == str(KEY)
+    assert refs.get(name) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from conf.keys import ArtifactKey
 from storage.catalog import Catalog
-from storage.relatives import differences, explain, identity_of, nearest_relative
+from storage.relatives import differences, explain, identity_of, nearest_relative, row_changes
 
 
 def identity(inputs: dict[str, str] | None = None, version: int = 1, **recipe: Any) -> Any:
@@ -65,3 +65,19 @@ def test_what_differs_in_its_rows_alone_is_explained_by_them(features: Any) -> N
     first, second = features.make([1]), features.make([2, 3])
     assert explain(Catalog(features.store), second.key, first.key) == ["rows: 2 new, 1 gone"]
     assert explain(Catalog(features.store), first.key, first.key) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ("abc", "abc", []),
+        ("abc", "cab", []),
+        ("abc", "abcd", ["rows: 1 new"]),
+        ("abc", "a", ["rows: 2 gone"]),
+        ("abc", "cde", ["rows: 2 new, 2 gone"]),
+        ("", "ab", ["rows: 2 new"]),
+        ("aab", "bcc", ["rows: 1 new, 1 gone"]),  # rows, not how often each is named
+    ],
+)
+def test_rows_that_came_and_went_are_counted(before: str, now: str, said: list[str]) -> None:
+    assert row_changes(before, iter(now)) == said

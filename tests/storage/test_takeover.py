@@ -2,14 +2,16 @@
 
 import os
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 import storage.publishing
-from storage.parts import sealed
+from storage.parts import Marker, sealed
 from storage.publishing import driving
 from storage.store import Artifact
+from storage.takeover import Donation, cut, holding
 
 OLD, NEW = range(30), range(48)  # 18 rows more
 
@@ -138,3 +140,52 @@ def test_nothing_is_taken_over_when_that_is_asked_for(features: Any) -> None:
     with driving(features.store, making, part_rows=16, take_over=False) as draft:
         assert draft is not None
         assert len(draft.pending()) == 3
+
+
+def chance(seed: int) -> tuple[list[str], list[Donation], int, bool]:
+    """Return rows that are wanted, some twice, what donors hold, rows a part, and `pieces`."""
+    random = Random(seed)
+    rows = [f"row-{number}" for number in range(random.randrange(1, 40))]
+    sizes = [random.randrange(len(rows) + 1) for _ in range(random.randrange(6))]
+    markers = [
+        Marker("key", str(part), tuple(random.sample(rows, size)), {}, 0.0)
+        for part, size in enumerate(sizes)
+    ]
+    offers = [Donation(Path("parts"), marker) for marker in markers]
+    wanted = random.choices(rows, k=random.randrange(40))
+    return wanted, offers, random.randrange(1, 9), random.random() < 0.7
+
+
+def cut_row_by_row(
+    wanted: list[str], offers: list[Donation], part_rows: int, pieces: bool
+) -> list[list[str]]:
+    """Return what `cut` does, said row by row."""
+
+    def cost(offer: Donation) -> tuple[bool, int]:
+        useful = sum(row in missing for row in offer.marker.rows)
+        return useful < len(offer.marker.rows), -useful
+
+    missing, parts = list(dict.fromkeys(wanted)), []
+    for offer in sorted(offers, key=cost):
+        rows = [row for row in offer.marker.rows if row in missing]
+        if rows and (pieces or len(rows) == len(offer.marker.rows)):
+            parts.append(rows)
+            missing = [row for row in missing if row not in rows]
+    rest = [missing[start : start + part_rows] for start in range(0, len(missing), part_rows)]
+    return parts + rest
+
+
+def test_whatever_is_wanted_and_held_parts_are_cut_as_said_row_by_row() -> None:
+    for seed in range(300):
+        wanted, offers, part_rows, pieces = chance(seed)
+        found = [list(rows) for rows in cut(wanted, offers, part_rows, pieces=pieces)]
+        assert found == cut_row_by_row(wanted, offers, part_rows, pieces), seed
+
+
+def test_of_the_offers_that_hold_all_rows_those_that_hold_nothing_else_come_first() -> None:
+    for seed in range(300):
+        _, offers, size, _ = chance(seed)
+        rows = list(offers[0].marker.rows[:size] if offers else [])
+        fit = [offer for offer in offers if all(row in offer.marker.rows for row in rows)]
+        fit.sort(key=lambda offer: list(offer.marker.rows) != rows)
+        assert [*holding(rows, offers)] == fit, seed

@@ -22,7 +22,7 @@ from storage.concepts import (
     store_prompt_features,
     validate_h5,
 )
-from storage.concepts.encoders import token_space
+from storage.encoders import token_space
 from tasks.concepts.heatmaps import concept_heatmap, picture_from
 from tasks.models.concept_clip import code_sha256
 from tasks.models.load import load_encoder, resolve

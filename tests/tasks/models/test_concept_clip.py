@@ -13,7 +13,7 @@ from PIL import Image
 from conf.errors import RecipeError
 from conf.models import ModelSpec
 from conf.runtime import Runtime
-from storage.concepts.encoders import HasTextTokens, logits_of, text_tokens, token_space
+from storage.encoders import HasTextTokens, logits_of, text_tokens, token_space
 from tasks.models.concept_clip import CONSENT, code_sha256
 from tasks.models.identity import WeightsMissing
 from tasks.models.load import load_encoder, resolve

@@ -12,7 +12,7 @@ from tasks.models import load as loading
 from tasks.models.identity import LibraryDiffers, WeightsDiffer
 from tasks.models.load import families, load_encoder, resolve
 
-HEAVY = "torch torchvision timm open_clip transformers sentence_transformers sklearn"
+HEAVY = "torch torchvision timm open_clip transformers sentence_transformers sklearn h5py"
 RESOLVES = f"""
 import sys
 from pathlib import Path
@@ -49,7 +49,7 @@ def imported_by(script: str, *arguments: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_resolving_and_listing_import_no_model_library(models_root: Path) -> None:
+def test_resolving_and_listing_import_no_model_library_and_no_hdf5(models_root: Path) -> None:
     assert imported_by(RESOLVES, str(models_root)) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from conf.models import ModelSpec
-from storage.concepts.encoders import text_tokens, token_space
+from storage.encoders import text_tokens, token_space
 from tasks.models.open_clip_files import configuration, find_files
 
 

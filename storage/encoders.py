@@ -1,4 +1,8 @@
-"""What a concept store asks of a model, whichever it is: nothing here loads or knows one."""
+"""What a concept store asks of a model, whichever it is: nothing here loads or knows one.
+
+It lies outside `storage.concepts`, because adapters need it, and every plan imports an adapter:
+that package, HDF5 included, would come along.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
