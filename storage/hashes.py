@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from conf.errors import WorldError
 from conf.machine import package_version
+from storage.errors import NoSpace
 from storage.readers.listing import Stamps
 from storage.readers.protocol import Stamp
 from storage.remembered import Block, Known, Remembered, Verdict, folder_of, places_of
@@ -186,10 +187,13 @@ class Hashes:
         return Block(b"", b"", b"")
 
     def _keep_block(self, folder: bytes, probe: str, block: Block) -> None:
-        """Write the block of a listing; of those that nobody asks for any more the oldest go."""
+        """Write the block of a listing; of those that nobody asks for any more the oldest go.
+
+        It saves time only: on a full disk, or beside somebody who writes for long, it is left.
+        """
         if not self._is_writable:
             return
-        with self._database:
+        with suppress(sqlite3.OperationalError), self._database:
             self._database.execute(_LISTINGS)
             self._database.execute(
                 "INSERT OR REPLACE INTO listings VALUES (?, ?, ?, ?, ?, ?)",
@@ -287,6 +291,12 @@ class Hashes:
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise NoSpace(
+                    f"The disk is full, or a quota is: {self._path}, which remembers the hashes of "
+                    "files, cannot grow. Free some space, or name another store with --store, and "
+                    "run again: what is sealed is kept."
+                ) from error
             raise HashesUnusable(
                 f"{self._path}, which remembers the hashes of files, cannot be used: {error}. If "
                 "it is damaged, delete it: all contents are then hashed again."

@@ -3,11 +3,13 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from storage import hashes as module
+from storage.errors import NoSpace
 from storage.hashes import Hashes, HashesUnusable, is_settled
 from storage.readers.listing import Stamps
 from storage.readers.protocol import Stamp
@@ -253,6 +255,22 @@ def test_a_damaged_database_is_one_clear_error(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database, it is a text" * 100)
     with pytest.raises(HashesUnusable, match="If it is damaged, delete it: all contents are then"):
         Hashes(path)
+
+
+def test_a_full_disk_is_one_clear_error_and_keeps_no_block(hashes: Hashes) -> None:
+    stamps = listed(2_000)
+    learn(hashes, stamps)
+    hashes.checkpoint()
+    (pages,) = hashes._database.execute("PRAGMA page_count").fetchone()
+    hashes._database.execute(f"PRAGMA max_page_count = {pages}")  # it cannot grow any more
+    assert len(recalled(hashes, stamps, "x")) == 2_000
+    with suppress(sqlite3.OperationalError):
+        assert not hashes._database.execute("SELECT 1 FROM listings").fetchall()
+    for number in range(1_000):
+        hashes.judge(f"{number}", "y", OK)
+    with pytest.raises(NoSpace, match=r"cannot grow\. Free some space, or name another store"):
+        hashes.checkpoint()
+    hashes._new_verdicts.clear()
 
 
 def test_a_database_of_another_format_is_refused(tmp_path: Path) -> None:
