@@ -18,13 +18,17 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL
+
+from flows.server import answers, is_back
 
 FEW_PARTS = 4
 """So many parts are seen as task runs at one glance; more are told as a share, too."""
 PAUSE_SECONDS = 5.0
 """Between two updates: each is a request to the server."""
 SILENCE_SECONDS = 300.0
-"""Between two updates where the first was not taken: Prefect tries a minute before it gives up."""
+"""Between two updates where the first was not taken by a server that answers, but is locked
+perhaps: Prefect tries a minute before it gives up."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +78,10 @@ class _Bar:
             self.show()
 
     def show(self) -> None:
-        """Tell Prefect how far it is."""
+        """Tell Prefect how far it is, where its server answers."""
+        if not _heard(answers):
+            self._next = time.monotonic() + PAUSE_SECONDS
+            return
         self._next = time.monotonic() + SILENCE_SECONDS
         share = 100 * self._sealed / self._parts
         with _harmless():
@@ -95,8 +102,12 @@ class _Bar:
 
 
 def leave_table(run: str, store: object, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Leave Prefect's page the table of a run: what was made, reused and failed."""
-    if FlowRunContext.get():
+    """Leave Prefect's page the table of a run: what was made, reused and failed.
+
+    Called last in a run: a server that went away is waited for here, since what Prefect has to tell
+    it of the run's end would fail the run.
+    """
+    if FlowRunContext.get() and _heard(is_back):
         states = [row["state"] for row in rows]
         reused, failed = states.count("Cached"), states.count("Failed")
         made = len(states) - reused - failed
@@ -107,6 +118,12 @@ def leave_table(run: str, store: object, rows: Sequence[Mapping[str, Any]]) -> N
                 table=[dict(row) for row in rows],
                 description=told,
             )
+
+
+def _heard(by: Callable[[str], bool]) -> bool:
+    """Whether Prefect's server answers, as `by` asks it: Prefect itself would try for a minute."""
+    address = PREFECT_API_URL.value()
+    return not address or by(address)  # without one, Prefect has its server in this process
 
 
 @contextmanager

@@ -91,14 +91,14 @@ def _dask(runtime: Runtime) -> TaskRunner[Any]:
     import dask
 
     dask.config.set({"logging.distributed": "error"})  # read when the next line is first run
-    from prefect_dask.task_runners import DaskTaskRunner
+    from flows.dask_runner import PartsRunner
 
     if runtime.cluster:
-        return DaskTaskRunner(
+        return PartsRunner(
             address=runtime.cluster, client_kwargs={"timeout": f"{CONNECT_SECONDS}s"}
         )
     dask.config.set(_UNWATCHED)
-    return DaskTaskRunner(
+    return PartsRunner(
         cluster_kwargs={
             "n_workers": runtime.workers,
             "threads_per_worker": 1,  # a part has its own lanes

@@ -17,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from queue import Empty
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,10 @@ from urllib.parse import urlsplit
 from conf.errors import FeaturemillError, WorldError
 
 START_SECONDS = 120
+PATIENCE_SECONDS = 30.0
+"""How long a run counts on a server that went away: one that is restarted is back by then."""
+_LOOK_SECONDS = 2.0
+"""Between two looks at the server of a run."""
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _UNNEEDED = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS")
 """Services for deployments and their workers, which a server that ends with its run has none of."""
@@ -79,7 +84,8 @@ class ServerLost(WorldError):
 def _told_when_lost(address: str) -> Iterator[None]:
     """Raise ServerLost for an error that came of it that the server is gone."""
     try:
-        yield
+        with _patient(address):
+            yield
     except FeaturemillError:
         raise
     except Exception as problem:
@@ -94,6 +100,52 @@ def _told_when_lost(address: str) -> Iterator[None]:
     finally:
         if not answers(address):
             _drop_events()
+
+
+@contextmanager
+def _patient(address: str) -> Iterator[None]:
+    """Have no call to the server tried again once it has been silent for PATIENCE_SECONDS.
+
+    Prefect tries every call again for a minute, and a run makes several at its end.
+    """
+    from prefect.settings import temporary_settings
+
+    over = threading.Event()
+    with temporary_settings() as settings:  # read anew by Prefect's client before each retry
+        looking = (address, settings.client, over)
+        threading.Thread(target=_look, args=looking, name="patience", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+
+def _look(address: str, client: Any, over: threading.Event) -> None:
+    """Set how often Prefect's `client` tries again by what the server does, until it is over."""
+    retries, heard = client.max_retries, time.monotonic()
+    while not over.wait(_LOOK_SECONDS):
+        if answers(address):
+            client.max_retries, heard = retries, time.monotonic()
+        elif time.monotonic() - heard > PATIENCE_SECONDS:
+            client.max_retries = 0
+
+
+def is_back(address: str) -> bool:
+    """Whether a server answers at `address`; one that does not is given PATIENCE_SECONDS to, unless
+    it is known to be gone."""
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
+
+    from tasks.progress import say
+
+    told, deadline = False, time.monotonic() + PATIENCE_SECONDS
+    while not answers(address):
+        if not PREFECT_CLIENT_MAX_RETRIES.value() or time.monotonic() > deadline:
+            return False
+        if not told:
+            say(f"The Prefect server at {address} does not answer; waiting for it to come back.")
+            told = True
+        time.sleep(0.5)
+    return True
 
 
 def _drop_events() -> None:
@@ -159,7 +211,7 @@ def answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # loopback
             return bool(answer.status == 200)
-    except OSError:
+    except (OSError, HTTPException):  # the second of a server that ends amid its answer
         return False
 
 

@@ -45,5 +45,6 @@ def _chosen(name: str | None, unfinished: list[RunRecord]) -> RunRecord | None:
     if name is None:
         return next(iter(known.values()), None)
     if name not in known:
-        raise RecipeError(f"No run named {name!r} waits to be ended. {did_you_mean(name, known)}")
+        others = did_you_mean(name, known) if known else "None does: `featuremill ls --runs`."
+        raise RecipeError(f"No run named {name!r} waits to be ended. {others}")
     return known[name]

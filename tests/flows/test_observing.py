@@ -162,6 +162,30 @@ def test_a_server_that_does_not_answer_harms_no_run(
     assert asked == ["progress", "progress", "run-unheard"]  # not for each of the six parts
 
 
+def test_a_server_that_went_away_is_not_told_but_waited_for_at_the_end(
+    add_photos: Callable[..., Path],
+    runtime: Runtime,
+    toy: ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited: list[str] = []
+
+    def is_back(address: str) -> bool:
+        waited.append(address)
+        return True
+
+    monkeypatch.setattr(observing, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(observing, "create_progress_artifact", None)
+    monkeypatch.setattr(observing, "answers", lambda address: False)
+    monkeypatch.setattr(observing, "is_back", is_back)
+    run = encode(add_photos(12), runtime, toy, "restarted")
+    assert run.state is not None
+    assert run.state.is_completed()
+    assert len(waited) == 1
+    assert [one for one in shown("table") if one.key == "run-restarted"]
+    assert not [one for one in shown("progress") if one.key.startswith("restarted")]
+
+
 def test_keys_of_artifacts_are_what_prefect_takes() -> None:
     assert observing.artifact_key("run", "Größe_2/x ") == "run-gr-e-2-x"
     assert Shown(type="table", key=observing.artifact_key("run", "Größe_2/x "), data="[]")

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.settings.models.server.services import ServerServicesSettings
 
 from flows import server
@@ -74,6 +74,43 @@ def test_the_server_of_one_command_schedules_nothing_and_writes_events_together(
     )
     assert services.triggers.enabled, "automations are the user's"
     assert services.event_persister.read_batch_size == 100
+
+
+def test_no_call_is_tried_again_while_a_server_has_been_silent_for_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(server, "_LOOK_SECONDS", 0.01)
+    answering = iter([True, *[False] * 20])
+    is_up = [True]
+    monkeypatch.setattr(server, "answers", lambda address: is_up[0] and next(answering, True))
+    retries = PREFECT_CLIENT_MAX_RETRIES.value()
+    assert retries > 0
+    with server._patient("http://127.0.0.1:9/api"):
+        becomes(0)
+        becomes(retries)  # it is back
+        is_up[0] = False
+        becomes(0)
+        assert not server.is_back("http://127.0.0.1:9/api"), "it is not waited for again"
+    assert PREFECT_CLIENT_MAX_RETRIES.value() == retries
+
+
+def becomes(retries: int) -> None:
+    """Return when Prefect's client would try a call again so many times."""
+    deadline = time.monotonic() + 10
+    while PREFECT_CLIENT_MAX_RETRIES.value() != retries:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_server_that_is_being_restarted_is_waited_for_and_the_user_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering = iter([False, False, True])
+    monkeypatch.setattr(server, "answers", lambda address: next(answering))
+    assert server.is_back("http://127.0.0.1:9/api")
+    told = "The Prefect server at http://127.0.0.1:9/api does not answer; waiting for it to come"
+    assert capsys.readouterr().err.count(told) == 1
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl(2) is Linux's")

@@ -83,7 +83,10 @@ def test_delete_removes_what_the_dry_run_listed(
         (["tag", "--remove", "small/label"], "Did you mean 'small/labels'?"),
         (["tag", "small/lables", "mine"], "Did you mean 'small/labels'?"),
         (["tag", "small/labels", "../mine"], "is not a name for an artifact"),
-        (["resume", "digits"], "No run named 'digits' waits to be ended. Known are: none."),
+        (
+            ["resume", "digits"],
+            "No run named 'digits' waits to be ended. None does: `featuremill ls --runs`.",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told(
