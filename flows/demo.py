@@ -23,7 +23,7 @@ def demo(preset: Preset, runtime: Runtime | None = None) -> Run:
 
 def _steps(wanted: tuple[str, ...]) -> list[Callable[[Run], None]]:
     stems = [found.name for found in pkgutil.iter_modules(flows.__path__)]
-    stems = [stem for stem in stems if importlib.util.find_spec(f"conf.{stem}")]  # capabilities
+    stems = [one for one in stems if importlib.util.find_spec(f"conf.{one}")]  # of capabilities
     modules = {stem: importlib.import_module(f"flows.{stem}") for stem in stems}
     steps = {stem: m.demo_step for stem, m in modules.items() if hasattr(m, "demo_step")}
     for stem in wanted:
