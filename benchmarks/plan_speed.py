@@ -77,7 +77,7 @@ def _command(folder: Path) -> float:
         '[prompts]\ntemplates = ["a photo of {}"]\n'
         'vocabulary = ["cell", "platelet", "smear", "stain"]\n'
     )
-    start = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
+    start = "import sys; from flows.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", start, "plan", str(preset), "--json"]
     command += ["--store", str(folder / "store")]
     began = time.perf_counter()
@@ -113,6 +113,9 @@ def run_grow(folder: Path, first: str, count: str) -> Figures:
 
 def run_plan(folder: Path, name: str) -> Figures:
     """Plan the preset, and return what that took."""
+    from tasks.declaring import only_plan
+
+    only_plan()  # as the command does
     began = time.perf_counter()
     import flows.labels as _  # noqa: F401  # what the preset's flow needs
     from flows.planning import plan

@@ -9,10 +9,10 @@ import importlib
 import json
 import pkgutil
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
@@ -68,11 +68,12 @@ def load_preset(name: str, changes: Sequence[str] = ()) -> LoadedPreset:
 
 def preset_schema(flow: str, place: str = "preset") -> type[Frozen]:
     """Return the class that the settings of `flow` must fit; raises RecipeError for no flow."""
-    found = dict(_schemas())
-    if flow not in found:
-        asked = f"flow = {flow!r} is no flow" if flow else "it names no flow"
-        raise RecipeError(f"{place}: {asked}. {did_you_mean(flow, found)}")
-    return found[flow]
+    stems = [found.name for found in pkgutil.iter_modules(conf.__path__)]
+    if flow in stems and (schema := _schema(flow)):
+        return schema
+    asked = f"flow = {flow!r} is no flow" if flow else "it names no flow"
+    flows = [stem for stem in stems if _schema(stem)]
+    raise RecipeError(f"{place}: {asked}. {did_you_mean(flow, flows)}")
 
 
 def validate(schema: type[Model], content: Any, place: str) -> Model:
@@ -85,11 +86,9 @@ def validate(schema: type[Model], content: Any, place: str) -> Model:
         raise RecipeError("\n".join(f"{place}: {fault}" for fault in faults)) from None
 
 
-def _schemas() -> Iterator[tuple[str, type[Frozen]]]:
-    for found in pkgutil.iter_modules(conf.__path__):
-        module = importlib.import_module(f"conf.{found.name}")
-        if hasattr(module, "Preset"):
-            yield found.name, cast(type[Frozen], module.Preset)
+def _schema(stem: str) -> type[Frozen] | None:
+    found: type[Frozen] | None = getattr(importlib.import_module(f"conf.{stem}"), "Preset", None)
+    return found
 
 
 def _find(name: str) -> Path:

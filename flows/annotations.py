@@ -2,9 +2,6 @@
 
 from collections import Counter
 
-from prefect import flow
-from prefect.utilities.annotations import quote
-
 from conf.annotations import AnyLabels, Preset
 from conf.dataset import SourceSpec
 from conf.runtime import Runtime
@@ -16,6 +13,7 @@ from storage.dataset import Ledger
 from storage.drafts import Making
 from storage.store import Artifact
 from tasks.annotations import make_annotations, scan_labels
+from tasks.declaring import flow, quote
 
 _SHOWN_FAULTS = 20
 

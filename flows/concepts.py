@@ -1,7 +1,5 @@
 """The concept store: a dataset, its features and prompts in one file, scored, and a probe on it."""
 
-from prefect import flow
-
 from conf.concepts import (
     ConceptRecipe,
     ConceptTextRecipe,
@@ -27,6 +25,7 @@ from storage.drafts import Making
 from storage.images import ImageFeatures
 from storage.store import Artifact
 from tasks.concepts.making import encode_concept_texts, make_probe, score_images, store_concepts
+from tasks.declaring import flow
 from tasks.pages.concepts import best_rows, probe_rows
 
 

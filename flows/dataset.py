@@ -1,8 +1,5 @@
 """Datasets: what a source holds now, as a ledger of rows."""
 
-from prefect import flow
-from prefect.utilities.annotations import quote
-
 from conf.dataset import Preset, SourceSpec
 from conf.runtime import Runtime
 from flows.run import Run
@@ -12,6 +9,7 @@ from storage.dataset.places import rooted
 from storage.drafts import Making
 from storage.store import Artifact
 from tasks.dataset import keep_ledger, scan_source
+from tasks.declaring import flow, quote
 from tasks.pages.tables import summary_text
 
 

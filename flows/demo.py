@@ -1,16 +1,15 @@
 """The demo: one step a capability, found by stem."""
 
-import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable
-
-from prefect import flow
 
 import flows
 from conf.demo import Preset
 from conf.errors import RecipeError, did_you_mean
 from conf.runtime import Runtime
 from flows.run import Run, run_name
+from tasks.declaring import flow
 
 
 @flow(name="demo", flow_run_name=run_name("demo"))
@@ -23,7 +22,8 @@ def demo(preset: Preset, runtime: Runtime | None = None) -> Run:
 
 
 def _steps(wanted: tuple[str, ...]) -> list[Callable[[Run], None]]:
-    stems = [found.name for found in pkgutil.iter_modules(flows.__path__) if not found.ispkg]
+    stems = [found.name for found in pkgutil.iter_modules(flows.__path__)]
+    stems = [one for one in stems if importlib.util.find_spec(f"conf.{one}")]  # of capabilities
     modules = {stem: importlib.import_module(f"flows.{stem}") for stem in stems}
     steps = {stem: m.demo_step for stem, m in modules.items() if hasattr(m, "demo_step")}
     for stem in wanted:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from prefect import flow
-
 from conf.detections import DetectionRecipe, Looking, Preset
 from conf.load import load_preset
 from conf.runtime import Runtime
@@ -14,6 +12,7 @@ from storage.annotations.truth import Annotations
 from storage.dataset import Ledger
 from storage.dataset.places import rooted
 from storage.store import Artifact
+from tasks.declaring import flow
 from tasks.detections import detect_part, detection_making
 from tasks.detections.report import HEADER, class_rows
 from tasks.models.yolo.files import canonical_layers

@@ -1,7 +1,5 @@
 """Image features: a dataset's images through an encoder, part by part."""
 
-from prefect import flow
-
 from conf.dataset import SourceSpec
 from conf.images import ImageRecipe, Preset
 from conf.load import load_preset
@@ -12,6 +10,7 @@ from storage.dataset import Ledger
 from storage.drafts import Making
 from storage.images import row_bytes
 from storage.store import Artifact
+from tasks.declaring import flow
 from tasks.images import check_stored_rows, encode_part, neighbour_accuracy
 
 

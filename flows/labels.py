@@ -1,7 +1,5 @@
 """Zero-shot labels: a dataset's images scored by a prompt set."""
 
-from prefect import flow
-
 from conf.images import ImageRecipe
 from conf.labels import LabelRecipe, Preset
 from conf.load import load_preset
@@ -14,6 +12,7 @@ from storage.dataset import Ledger
 from storage.drafts import Making
 from storage.labels import open_labels
 from storage.store import Artifact
+from tasks.declaring import flow
 from tasks.labels import label_images
 from tasks.pages.tables import label_rows
 

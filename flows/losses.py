@@ -1,7 +1,5 @@
 """Loss matrices: how well the detections of every image fit every other, and the groups in that."""
 
-from prefect import flow
-
 from conf.images import ImageRecipe
 from conf.load import load_preset
 from conf.losses import LossMatrixRecipe, LossSettings, Preset
@@ -11,6 +9,7 @@ from flows.images import make_images
 from flows.run import Run, Table
 from storage.drafts import Making
 from storage.store import Artifact
+from tasks.declaring import flow
 from tasks.losses import make_losses, matrix_making, pairs_to_compute
 from tasks.losses.groups import find_groups, inputs_of
 from tasks.losses.report import HEADER, group_rows

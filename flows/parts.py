@@ -16,7 +16,7 @@ from prefect.task_runners import TaskRunner
 from conf.errors import FeaturemillError, InputRefused, Stopped, WorldError
 from flows.runners import died_of_it
 from storage.drafts import Draft, Making
-from tasks.checkpoint import stop_requested
+from tasks.stopping import stop_requested
 
 
 class PartsFailed(FeaturemillError):

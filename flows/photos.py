@@ -5,10 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from prefect import flow
-from prefect.events import DeploymentEventTrigger
+from typing import TYPE_CHECKING, Any
 
 from conf.load import load_preset
 from conf.machine import collector_paused
@@ -29,6 +26,7 @@ from storage.photos.batches import (
 )
 from storage.photos.exports import sweep_exports, write_table
 from storage.store import Artifact
+from tasks.declaring import flow
 from tasks.pages.photos import photo_page, photo_table
 from tasks.photos import read_exif, standardise
 from tasks.photos.batches import (
@@ -46,6 +44,9 @@ from tasks.photos.batches import (
     with_features,
 )
 from tasks.photos.events import FEATURED, PREPROCESSED, announce
+
+if TYPE_CHECKING:
+    from prefect.events import DeploymentEventTrigger
 
 Tree = dict[str, Any]
 SUFFIX = ".preprocess.json"
@@ -267,15 +268,21 @@ def features_of_batch(path: str, preset: str = "photos", store: str | None = Non
     photos.fn(settings.model_copy(update={"source": BatchSource(path=Path(path))}), runtime)
 
 
-def features_trigger() -> DeploymentEventTrigger:
-    """Return the trigger that starts `features_of_batch` when a batch was preprocessed, unless the
-    run that did it goes on to the features itself."""
-    return DeploymentEventTrigger(
-        name="features-after-preprocess",
-        expect={PREPROCESSED},
-        match={"prefect.resource.id": "!featuremill.run.*"},
-        parameters={"path": "{{ event.payload.path }}", "store": "{{ event.payload.store }}"},
-    )
+TRIGGER: dict[str, Any] = {
+    "match": {"prefect.resource.id": "!featuremill.run.*"},
+    "expect": [PREPROCESSED],
+    "name": "features-after-preprocess",
+    "parameters": {"path": "{{ event.payload.path }}", "store": "{{ event.payload.store }}"},
+}
+"""What starts `features_of_batch` when a batch was preprocessed, unless the run that did it goes on
+to the features itself."""
+
+
+def features_trigger() -> "DeploymentEventTrigger":
+    """Return TRIGGER as Prefect's `serve` takes it."""
+    from prefect.events import DeploymentEventTrigger
+
+    return DeploymentEventTrigger.model_validate(TRIGGER)
 
 
 def serve_features(preset: str = "photos") -> None:
@@ -297,7 +304,7 @@ DEPLOYED = {
     "features_of_batch": {
         "name": "after-preprocess",
         "parameters": {"preset": "photos"},
-        "triggers": [features_trigger().model_dump(mode="json", exclude_unset=True)],
+        "triggers": [TRIGGER],
         "concurrency_limit": {"limit": 2, "collision_strategy": "ENQUEUE"},
     }
 }

@@ -6,8 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from prefect import flow
-
 from conf.dataset import DatasetRecipe, SourceSpec
 from conf.diagnostics import DiagnosticsRecipe
 from conf.errors import RecipeError
@@ -44,6 +42,7 @@ from storage.projection.sources import source_on_record
 from storage.store import Artifact
 from tasks.compute.projection.embed import neighbours_wanted
 from tasks.compute.projection.trust import TrustSummary
+from tasks.declaring import flow
 from tasks.diagnostics import make_diagnostics
 from tasks.models.identity import installed
 from tasks.projection.making import (

@@ -1,13 +1,12 @@
 """Prompt features: vocabularies said in templates, one artifact per template id."""
 
-from prefect import flow
-
 from conf.models import ModelSpec
 from conf.prompts import Preset, PromptRecipe, PromptSet
 from conf.runtime import Runtime
 from flows.run import Run, run_name
 from storage.drafts import Making
 from storage.store import Artifact
+from tasks.declaring import flow
 from tasks.prompts import encode_prompts
 
 

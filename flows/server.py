@@ -68,7 +68,7 @@ def prefect_server() -> Iterator[str]:
     address = f"http://127.0.0.1:{port}/api"
     process = _start(port)
     try:
-        importlib.import_module("flows.run")  # takes seconds, and the server starts meanwhile
+        importlib.import_module("flows.making")  # takes seconds, and the server starts meanwhile
         _wait(process, address)
         with temporary_settings({PREFECT_API_URL: address}), _told_when_lost(address):
             yield address

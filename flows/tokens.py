@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from prefect import flow
-
 from conf.errors import RecipeError
 from conf.load import load_preset
 from conf.runtime import Runtime
@@ -32,6 +30,7 @@ from storage.tokens.postings import segment_names
 from storage.tokens.sae import open_sae, read_sae, read_settings, weights_file
 from storage.tokens.source import open_activations
 from storage.tokens.texts import open_texts
+from tasks.declaring import flow
 from tasks.models.text_models import weights_of
 from tasks.tokens import index_part, join_index, keep_reviews
 from tasks.tokens.making import activate_part, keep_texts, train_autoencoder

@@ -8,7 +8,8 @@ from storage.annotations.tables import write_annotations
 from storage.annotations.truth import Annotations
 from storage.dataset import Ledger
 from storage.store import ArtifactStore
-from tasks.checkpoint import check_not_stopped, look_task, part_task
+from tasks.declaring import look_task, part_task
+from tasks.stopping import check_not_stopped
 
 
 @look_task

@@ -6,7 +6,6 @@ may read it.
 """
 
 import errno
-import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -22,7 +21,7 @@ from prefect.serializers import JSONSerializer
 from prefect.states import Failed, format_exception
 from prefect.transactions import get_transaction
 
-from conf.errors import FeaturemillError, Stopped
+from conf.errors import FeaturemillError
 from conf.keys import ArtifactKey, Recipe
 from conf.runtime import Runtime
 from storage.atomic import write_file
@@ -37,16 +36,6 @@ RETRIES = 3
 _PASSING_ERRNOS = frozenset(
     {errno.EAGAIN, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET}
 )
-
-
-stop_requested = threading.Event()
-"""Set by the first Ctrl-C: parts that run are finished, no other begins."""
-
-
-def check_not_stopped() -> None:
-    """Raise Stopped when the user has asked to stop."""
-    if stop_requested.is_set():
-        raise Stopped("Stopped before this part was begun. Run the same flow again to go on.")
 
 
 def is_transient(problem: BaseException) -> bool:

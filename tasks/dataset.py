@@ -22,8 +22,9 @@ from storage.hashes import Hashes
 from storage.readers.pixels import decode
 from storage.readers.protocol import Rows
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, look_task, part_task
+from tasks.declaring import look_task, part_task
 from tasks.progress import advance_to, progress
+from tasks.stopping import check_not_stopped
 
 SCAN_THREADS = min(8, 2 * cores())
 

@@ -11,9 +11,10 @@ from conf.runtime import Runtime
 from storage.diagnostics import write_diagnostics
 from storage.projection.maps import MapFiles
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.diagnostics import Diagnostics, Rows, Settings, diagnose
+from tasks.declaring import part_task
 from tasks.projection.vectors import read_names, usable_vectors
+from tasks.stopping import check_not_stopped
 
 UNTOLD = "unspecified"
 

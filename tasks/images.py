@@ -12,14 +12,15 @@ from storage.dataset import Ledger
 from storage.drafts import Draft
 from storage.images import ImageFeatures, read_part_row, write_part
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.images import FeatureBuffers, check_same_feature
 from tasks.compute.neighbours import neighbour_accuracy as knn
 from tasks.dataset import Contents, open_contents
+from tasks.declaring import part_task
 from tasks.lanes import run_lanes, spans, tapered
 from tasks.models.load import enter_lane, load_encoder
 from tasks.models.protocols import Float32, ImageTextEncoder
 from tasks.progress import advance
+from tasks.stopping import check_not_stopped
 
 
 @part_task

@@ -8,9 +8,10 @@ from storage.images import ImageFeatures
 from storage.labels import write_part
 from storage.prompts import open_prompts
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.labels import best_labels
 from tasks.compute.norms import unit_rows
+from tasks.declaring import part_task
+from tasks.stopping import check_not_stopped
 
 
 @part_task

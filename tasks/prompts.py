@@ -6,11 +6,12 @@ from conf.prompts import PromptRecipe, PromptSet
 from conf.runtime import Runtime
 from storage.prompts import Prompts, Scoring, write_prompts
 from storage.store import ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.prompts import ensemble, texts_hash
+from tasks.declaring import part_task
 from tasks.lanes import spans
 from tasks.models.load import enter_lane, load_encoder
 from tasks.models.protocols import ImageTextEncoder
+from tasks.stopping import check_not_stopped
 
 
 @part_task

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"featuremill has no verb {words[0]!r}. {did_you_mean(words[0], verbs)}", WRONG
         )
     given = _given(words, verbs)
+    given.alone = arguments is None
     try:
         code = int(given.run(given))
         sys.stdout.flush()  # a pipe that nobody reads breaks here, not when Python ends
@@ -73,7 +74,7 @@ def verb_parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--store", help="the store's directory (default: FEATUREMILL_STORE)")
     parser.add_argument("--models", help="where weights lie (default: FEATUREMILL_MODELS)")
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=module.run, alone=False)  # alone: the process ends with the verb
     return parser
 
 

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from conf.load import load_preset
-from conf.machine import collector_paused
 from flows.cli import DONE, add_preset, print_json, runtime_of
+from tasks.declaring import only_plan
 
 if TYPE_CHECKING:
     from flows.planning import Plan
@@ -23,8 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Print what `featuremill run` would do with the same words."""
     preset = load_preset(given.preset, given.set)
-    with collector_paused():  # a sixth of the import of Prefect
-        from flows.planning import plan
+    if given.alone:
+        only_plan()
+    from flows.planning import plan
+
     found = plan(preset, runtime_of(given, preset.runtime))
     if given.json:
         print_json(as_json(found))

@@ -74,7 +74,7 @@ def _show_plan(preset: LoadedPreset, runtime: Runtime) -> None:
 @contextmanager
 def first_interrupt_stops() -> Iterator[None]:
     """Let the first Ctrl-C finish the running parts and begin no other; a second one interrupts."""
-    from tasks.checkpoint import stop_requested
+    from tasks.stopping import stop_requested
 
     def ask(signal_number: int, frame: FrameType | None) -> None:
         stop_requested.set()

@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Shaped
-from scipy.special import expit, softmax
 
 from tasks.compute.norms import unit_rows
 
@@ -16,6 +15,8 @@ def activate(
     logits: Float32[np.ndarray, "rows names"], activation: Activation
 ) -> Float32[np.ndarray, "rows names"]:
     """Return scores in [0, 1]: shares of all names (softmax), or each name by itself (sigmoid)."""
+    from scipy.special import expit, softmax  # takes longer to import than a plan
+
     scores = softmax(logits, axis=1) if activation == "softmax" else expit(logits)
     return np.asarray(scores, np.float32)
 

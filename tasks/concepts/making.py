@@ -30,10 +30,11 @@ from storage.images import ImageFeatures, fingerprints
 from storage.parts import PartWriter
 from storage.prompts import PROMPTS, Prompts, open_prompts
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.concepts import fit_probe
 from tasks.concepts.scoring import Scorer, probe_inputs
+from tasks.declaring import part_task
 from tasks.models.load import enter_lane, load_encoder
+from tasks.stopping import check_not_stopped
 
 
 class ModelsDiffer(WorldError):

@@ -18,8 +18,8 @@ from storage.dataset import Ledger
 from storage.detections.parts import Found, content_of, row_of, write_part
 from storage.drafts import Making
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.dataset import Contents, open_contents
+from tasks.declaring import part_task
 from tasks.detections.looking import Looker
 from tasks.detections.truths import open_annotations, truth_digest
 from tasks.lanes import run_lanes, spans, tapered
@@ -27,6 +27,7 @@ from tasks.models.load import enter_lane
 from tasks.models.yolo import load_detector
 from tasks.models.yolo.detector import Detector, Raw
 from tasks.progress import advance
+from tasks.stopping import check_not_stopped
 
 if TYPE_CHECKING:
     import torch

@@ -18,14 +18,15 @@ from storage.drafts import Making
 from storage.losses.parts import Block, RunCard, digests_of, write_part
 from storage.losses.reading import Known, LossMatrix
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.losses.targets import Targets, targets_of
 from tasks.dataset import Contents, open_contents
+from tasks.declaring import part_task
 from tasks.losses.backends import Backend, Columns, backend_of
 from tasks.models.devices import enter_lane
 from tasks.models.yolo import load_detector
 from tasks.models.yolo.detector import Detector
 from tasks.progress import advance
+from tasks.stopping import check_not_stopped
 
 
 def matrix_making(recipe: LossMatrixRecipe, detections: ArtifactKey, rows: Sequence[str]) -> Making:

@@ -19,11 +19,12 @@ from storage.images import ImageFeatures
 from storage.losses.clusters import rich_in, write_clusters
 from storage.losses.reading import LossMatrix
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.losses import groups as compute
 from tasks.dataset import Contents, open_contents
+from tasks.declaring import part_task
 from tasks.losses.drawing import drawn
 from tasks.pages.losses import LossView, MedoidView, loss_page
+from tasks.stopping import check_not_stopped
 
 LEAST_IMAGES = 3
 MOST_MEDOIDS = 24

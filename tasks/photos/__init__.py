@@ -19,8 +19,8 @@ from storage.photos import (
 from storage.photos.exif import describe
 from storage.readers.pixels import decode
 from storage.store import Artifact
-from tasks.checkpoint import part_task
 from tasks.dataset import Contents, open_part
+from tasks.declaring import part_task
 from tasks.lanes import run_lanes, spans
 from tasks.progress import advance
 

@@ -21,14 +21,15 @@ from storage.drafts import Draft
 from storage.projection.errors import BadVectors
 from storage.projection.maps import MapFiles, write_arrays, write_facts, write_points, write_rows
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.projection.embed import Scene, embed
 from tasks.compute.projection.graph import Neighbours, nearest_neighbours
 from tasks.compute.projection.pca import fit_pca
 from tasks.compute.projection.place import Reference, differing, match_rows, place
 from tasks.compute.projection.procrustes import align, moves, stability
 from tasks.compute.projection.trust import largest_neighbourhood, too_few, trust
+from tasks.declaring import part_task
 from tasks.projection.vectors import read_vectors, usable_vectors
+from tasks.stopping import check_not_stopped
 
 Array = np.ndarray[Any, Any]
 

@@ -15,14 +15,15 @@ from storage.projection.columns import joined_columns
 from storage.projection.maps import PAGE, POINTS, MapFiles, write_text
 from storage.projection.names import RowNames
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.projection.clusters import clusters
 from tasks.compute.projection.trust import TrustSummary
+from tasks.declaring import part_task
 from tasks.diagnostics import open_diagnostics
 from tasks.pages.maps.page import columns_of, render_map
 from tasks.pages.maps.view import Categories, Column, MapView, Numbers
 from tasks.projection.pictures import thumbnails_of
 from tasks.projection.vectors import read_names, usable_vectors
+from tasks.stopping import check_not_stopped
 
 Array = np.ndarray[Any, Any]
 

@@ -32,18 +32,19 @@ from storage.quality import (
     write_thumbnails,
 )
 from storage.store import Artifact, ArtifactStore
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.norms import unit_rows
 from tasks.compute.quality import technical
 from tasks.compute.quality.brisque import brisque_quality, brisque_scores
 from tasks.compute.quality.clip_iqa import antonym_scores
 from tasks.compute.quality.natural import LEAST_SIDE_PX, Rounding, natural_features
 from tasks.dataset import Contents, open_part
+from tasks.declaring import part_task
 from tasks.lanes import run_lanes, spans
 from tasks.models.devices import enter_lane
 from tasks.progress import advance
 from tasks.quality.piq_rounding import piq_rounding
 from tasks.quality.weights import load_brisque
+from tasks.stopping import check_not_stopped
 
 Row = dict[str, Any]
 FLAT = "flat: the image has no contrast to measure"

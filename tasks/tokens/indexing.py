@@ -24,9 +24,10 @@ from storage.tokens.postings import (
 from storage.tokens.reviews import Reviews, review_frame, write_reviews
 from storage.tokens.source import Activations, open_activations
 from storage.tokens.unchanged import check_unchanged
-from tasks.checkpoint import check_not_stopped, part_task
 from tasks.compute.tokens.postings import BadEntry, gather_entries, part_entries
+from tasks.declaring import part_task
 from tasks.progress import advance
+from tasks.stopping import check_not_stopped
 from tasks.tokens.tokenizers import TextTokenizer, check_counts
 
 JOINED = "joined.json"

@@ -13,12 +13,13 @@ from storage.tokens.made import write_part
 from storage.tokens.sae import Sae, open_sae, read_sae, weights_file, write_sae
 from storage.tokens.texts import open_texts, read_texts, write_texts
 from storage.tokens.unchanged import check_unchanged
-from tasks.checkpoint import check_not_stopped, part_task
+from tasks.declaring import part_task
 from tasks.models.devices import enter_lane
 from tasks.models.protocols import Float32
 from tasks.models.text_models import TextStates, load_text_states
 from tasks.models.train_sae import encode, train_sae
 from tasks.progress import advance
+from tasks.stopping import check_not_stopped
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,11 +18,11 @@ from flows.parts import PartsFailed
 from flows.run import Run
 from storage.open import open_artifact
 from storage.store import ArtifactStore
-from tasks.checkpoint import stop_requested
 from tasks.compute.norms import FeaturesUnusable
 from tasks.dataset import open_contents
 from tasks.models.protocols import EncodedImages, Float32
 from tasks.models.toy import ToyEncoder
+from tasks.stopping import stop_requested
 
 pytestmark = pytest.mark.usefixtures("prefect_harness")
 
