@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.client import HTTPException
 from queue import Empty
 from typing import Any
@@ -50,30 +50,54 @@ class ServerMissing(WorldError):
 
 
 @contextmanager
-def prefect_server() -> Iterator[str]:
+def prefect_server(meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
     """Yield the address of the API: the configured one, or that of a server started for this
-    context."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    context.
 
-    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # else it warns of what it waits for
-    if configured := PREFECT_API_URL.value():
-        if not answers(str(configured)):
-            raise ServerMissing(
-                f"{silent(str(configured))}, or unset the variable: a run then starts its own."
-            )
-        with _told_when_lost(str(configured)):
-            yield str(configured)
-        return
+    `meanwhile` is called first, while a server starts: that takes seconds.
+    """
     port = _free_port()
     address = f"http://127.0.0.1:{port}/api"
-    process = _start(port)
+    process = None
+    if "prefect" not in sys.modules and not os.environ.get("PREFECT_API_URL"):
+        process = _start(port)  # before Prefect is imported to ask: that takes a second more
     try:
-        importlib.import_module("flows.making")  # takes seconds, and the server starts meanwhile
+        if configured := _configured():
+            if process:  # a profile or a file names one
+                process.kill()
+            meanwhile()
+            with _told_when_lost(configured):
+                yield configured
+            return
+        process = process or _start(port)
+        importlib.import_module("flows.making")  # takes seconds, too
+        meanwhile()
         _wait(process, address)
-        with temporary_settings({PREFECT_API_URL: address}), _told_when_lost(address):
+        with _calls_go_to(address), _told_when_lost(address):
             yield address
     finally:
-        _end(process)
+        if process:
+            _end(process)
+
+
+def _configured() -> str | None:
+    """Return the address that the user has set, None where there is none; raises ServerMissing
+    where nobody answers."""
+    from prefect.settings import PREFECT_API_URL
+
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # else it warns of what it waits for
+    configured = PREFECT_API_URL.value()
+    if configured and not answers(str(configured)):
+        raise ServerMissing(
+            f"{silent(str(configured))}, or unset the variable: a run then starts its own."
+        )
+    return str(configured) if configured else None
+
+
+def _calls_go_to(address: str) -> AbstractContextManager[object]:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    return temporary_settings({PREFECT_API_URL: address})
 
 
 class ServerLost(WorldError):

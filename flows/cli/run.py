@@ -44,9 +44,12 @@ def execute(preset: LoadedPreset, runtime: Runtime, given: argparse.Namespace) -
     for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
         os.environ.setdefault(name, "INFO" if given.verbose else "CRITICAL")
     began = time.perf_counter()
-    with first_interrupt_stops(), prefect_server():
+
+    def tell() -> None:
         if not given.json:
             _show_plan(preset, runtime)
+
+    with first_interrupt_stops(), prefect_server(meanwhile=tell):
         made = importlib.import_module("flows.deployed").run_loaded(preset, runtime)
     seconds = time.perf_counter() - began
     report = importlib.import_module("flows.report").write_report(made, seconds)

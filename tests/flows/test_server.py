@@ -32,6 +32,42 @@ def test_a_configured_server_is_used_and_none_is_started(monkeypatch: pytest.Mon
         assert used == address
 
 
+_PROFILE = """
+import sys
+from flows import server
+
+started = []
+begin = server._start
+server._start = lambda port: started.append(begin(port)) or started[0]
+server.answers = lambda address: True
+with server.prefect_server() as address:
+    print(address, len(started), started[0].wait())
+"""
+
+
+def test_a_server_that_a_file_names_is_used_and_the_one_begun_before_is_ended(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "prefect.toml").write_text('[api]\nurl = "http://127.0.0.1:4200/api"\n')
+    env = os.environ | {"PYTHONPATH": str(Path(server.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", _PROFILE], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["http://127.0.0.1:4200/api", "1", "-9"], done.stderr
+
+
+def test_what_is_done_meanwhile_is_done_before_a_server_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(server, "_start", lambda port: subprocess.Popen([sys.executable, "-V"]))
+    monkeypatch.setattr(server, "_wait", lambda process, address: order.append("answers"))
+    unset = temporary_settings(restore_defaults={PREFECT_API_URL})
+    with unset, prefect_server(meanwhile=lambda: order.append("meanwhile")):
+        order.append("run")
+    assert order == ["meanwhile", "answers", "run"]
+
+
 def test_a_configured_server_that_is_silent_is_an_error_that_names_it() -> None:
     silent = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"})
     error = pytest.raises(ServerMissing, match=r"names http://127\.0\.0\.1:9/api, and no Prefect")
