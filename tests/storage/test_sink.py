@@ -85,7 +85,7 @@ def test_a_disk_that_fills_up_is_an_error_and_ends_nothing(tmp_path: Path) -> No
     In a process of its own, for the limit is one of the whole process.
     """
     root = Path(storage.__path__[0]).parent
-    command = [sys.executable, "-c", _FULL, tmp_path]
+    command = [sys.executable, "-c", _FULL, str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     full = "File too large"
     after = f"8 {full} 1 9 2 b'1234'"  # what is behind the first failure is not written
