@@ -23,7 +23,8 @@ def run_task(settings: bytes, job: bytes, call: bytes) -> Any:
     """Return the state in which a task run ends, as `flows.dask_runner` has written it down.
 
     `settings` are Prefect's; `job` is the task with its flow's run; `call` the arguments. All are
-    pickles of the run that this worker serves.
+    pickles of the run that this worker serves, sent by Dask, which carries nothing but pickles:
+    none comes from a file, and whoever can reach a Dask scheduler can run code there anyhow.
     """
     from prefect.task_engine import run_task_sync
 

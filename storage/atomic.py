@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,7 +116,7 @@ def needing_space(path: Path) -> Iterator[None]:
     """Raise NoSpace, in words, when what is written below `path` meets a full disk or a quota."""
     try:
         yield
-    except (OSError, RuntimeError) as problem:  # HDF5 gives either, the number only in its text
+    except (OSError, RuntimeError, sqlite3.OperationalError) as problem:
         if not _is_full(problem):
             raise
         raise NoSpace(
@@ -125,7 +126,10 @@ def needing_space(path: Path) -> Iterator[None]:
         ) from problem
 
 
-def _is_full(problem: OSError | RuntimeError) -> bool:
+def _is_full(problem: Exception) -> bool:
+    """Whether `problem` tells of a full disk: HDF5 gives the number only in its text."""
+    if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return True
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     texts = [os.strerror(number) for number in full]
     return getattr(problem, "errno", None) in full or any(text in str(problem) for text in texts)

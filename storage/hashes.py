@@ -6,7 +6,6 @@ A file is known by (path, size, mtime), a content by its sha256. To lose this co
 import hashlib
 import os
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,10 +15,10 @@ from typing import Any, Self
 
 from conf.errors import WorldError
 from conf.machine import package_version
-from storage.errors import NoSpace
+from storage.atomic import needing_space
 from storage.readers.listing import Stamps
 from storage.readers.protocol import Stamp
-from storage.remembered import Block, Known, Remembered, Verdict, folder_of, places_of
+from storage.remembered import Block, Known, Remembered, Verdict, folder_of, place_of, places_of
 
 _FORMAT = 1
 _SCHEMA = """
@@ -54,7 +53,6 @@ _FEW = 1_000
 _Row = tuple[Any, ...]
 _NO_VERDICT: _Row = (None,) * 4
 _CACHE_KIB = 1 << 16  # verdicts are asked for all over the file: SQLite's 2 MiB would hold few
-_AS_BYTES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsencode does
 _SECOND_NS = 1_000_000_000
 _COARSE_NS = 2 * _SECOND_NS  # FAT counts in steps of two seconds, HFS+ and some servers of one
 _MOST_NS = (1 << 63) - 1
@@ -215,7 +213,7 @@ class Hashes:
         if is_settled(stamp.mtime_ns, read_at_ns):
             row = (stamp.size_bytes, stamp.mtime_ns, sha256, size_bytes)
             with self._lock:
-                self._new_files[_place(stamp)] = row
+                self._new_files[place_of(stamp)] = row
 
     def verdict(self, sha256: str, probe: str) -> Verdict | None:
         """Return what decoding came to, None where that is not known."""
@@ -256,7 +254,7 @@ class Hashes:
         self.checkpoint()
         stamp = _stamp(path)
         with self._explained(), self._lock:
-            row = self._database.execute(_FILE, (_place(stamp),)).fetchone()
+            row = self._database.execute(_FILE, (place_of(stamp),)).fetchone()
         if row and row[3] and row[1:3] == (stamp.size_bytes, stamp.mtime_ns):
             return str(row[3])
         read_at_ns = time.time_ns()
@@ -289,24 +287,13 @@ class Hashes:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
-            yield
+            with needing_space(self._path):
+                yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise NoSpace(
-                    f"The disk is full, or a quota is: {self._path}, which remembers the hashes of "
-                    "files, cannot grow. Free some space, or name another store with --store, and "
-                    "run again: what is sealed is kept."
-                ) from error
             raise HashesUnusable(
                 f"{self._path}, which remembers the hashes of files, cannot be used: {error}. If "
                 "it is damaged, delete it: all contents are then hashed again."
             ) from error
-
-
-def _place(stamp: Stamp) -> bytes:
-    """Return what names a file or a row of it; no path holds a NUL."""
-    path = stamp.path.encode(*_AS_BYTES)
-    return path + b"\0" + stamp.member.encode() if stamp.member else path
 
 
 def _stamp(path: Path) -> Stamp:

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from storage.readers.listing import Stamps
+from storage.readers.protocol import Stamp
 
 _AS_BYTES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsencode does
 _BETWEEN = b"\0\0"  # no path and no name of a row is empty or holds a NUL
@@ -145,6 +146,11 @@ def places_of(stamps: Stamps) -> list[bytes]:
     members = (member.encode() for member in stamps.member)
     pairs = zip(paths, members, strict=True)
     return [path + b"\0" + member if member else path for path, member in pairs]
+
+
+def place_of(stamp: Stamp) -> bytes:
+    """Return what names one file or row of one; see `places_of`."""
+    return places_of(Stamps.of([stamp]))[0]
 
 
 def folder_of(places: Sequence[bytes]) -> bytes:

@@ -1,11 +1,16 @@
 """Small real inputs for flows."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
 from PIL import Image
+from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
 
 from conf.keys import Frozen
 from conf.load import LoadedPreset
@@ -43,6 +48,25 @@ def runtime(tmp_path: Path) -> Runtime:
 def toy() -> ModelSpec:
     """Return the spec of the toy encoder."""
     return TOY
+
+
+@pytest.fixture(scope="session")
+def ended_tasks() -> Callable[[UUID, int], list[TaskRun]]:
+    """Return what gives a flow run's task runs once so many have ended: the server takes them up
+    from events."""
+
+    def ended(flow_run: UUID, count: int) -> list[TaskRun]:
+        of_flow = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
+        deadline = time.monotonic() + 30
+        with get_client(sync_client=True) as client:
+            while True:
+                found = client.read_task_runs(flow_run_filter=of_flow)
+                done = [run for run in found if run.state and run.state.is_final()]
+                if len(done) >= count or time.monotonic() > deadline:
+                    return done
+                time.sleep(0.1)
+
+    return ended
 
 
 @pytest.fixture(scope="session")

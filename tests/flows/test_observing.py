@@ -1,10 +1,10 @@
 """What Prefect's page shows of a run."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect import flow, get_client
@@ -13,8 +13,6 @@ from prefect.artifacts import update_progress_artifact
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterType,
-    FlowRunFilter,
-    FlowRunFilterId,
 )
 from prefect.client.schemas.objects import FlowRun, TaskRun
 
@@ -39,19 +37,6 @@ def shown(kind: str) -> list[Any]:
     return sorted(found, key=lambda one: one.created, reverse=True)
 
 
-def ended_tasks(run: FlowRun, count: int) -> list[TaskRun]:
-    """Return a run's task runs once so many have ended: the server takes them up from events."""
-    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-    deadline = time.monotonic() + 30
-    with get_client(sync_client=True) as client:
-        while True:
-            found = client.read_task_runs(flow_run_filter=of_run)
-            ended = [one for one in found if one.state and one.state.is_final()]
-            if len(ended) >= count or time.monotonic() > deadline:
-                return ended
-            time.sleep(0.1)
-
-
 def encode(folder: Path, runtime: Runtime, model: ModelSpec, name: str) -> FlowRun:
     preset = Preset(source=Source(root=folder), model=model)
     with named_for(name):
@@ -66,6 +51,7 @@ def test_a_run_tells_its_progress_and_ends_with_one_table(
     runtime: Runtime,
     toy: ModelSpec,
     monkeypatch: pytest.MonkeyPatch,
+    ended_tasks: Callable[[UUID, int], list[TaskRun]],
 ) -> None:
     updates: list[float] = []
 
@@ -85,7 +71,7 @@ def test_a_run_tells_its_progress_and_ends_with_one_table(
     assert table.flow_run_id == run.id
     assert table.description.startswith("`Watched Run`: 2 made, 0 reused, 0 failed, in ")
     dataset, encoded, features = 3, 6, 2  # scanned, kept, sealed; encoded; checked, sealed
-    names = {one.name for one in ended_tasks(run, dataset + encoded + features)}
+    names = {one.name for one in ended_tasks(run.id, dataset + encoded + features)}
     assert "seal image-features" in names
     parts = {name for name in names if name.startswith("encode_part image-features-v1-")}
     assert {name.rpartition(".")[2] for name in parts} == {f"{at:05d}" for at in range(6)}
@@ -125,6 +111,7 @@ def test_a_failed_run_leaves_a_table_with_the_errors_own_text(
     runtime: Runtime,
     toy: ModelSpec,
     monkeypatch: pytest.MonkeyPatch,
+    ended_tasks: Callable[[UUID, int], list[TaskRun]],
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise StoreError("the part of the test cannot be written")
@@ -136,7 +123,8 @@ def test_a_failed_run_leaves_a_table_with_the_errors_own_text(
     (table,) = [one for one in shown("table") if one.key == "run-failing"]
     assert "1 made, 0 reused, 1 failed" in table.description
     assert "the part of the test cannot be written" in str(table.data)
-    (failed, *_) = [one for one in ended_tasks(run, 3 + 2) if one.state and one.state.is_failed()]
+    ended = ended_tasks(run.id, 3 + 2)
+    (failed, *_) = [one for one in ended if one.state and one.state.is_failed()]
     assert failed.state is not None
     assert failed.state.message == "the part of the test cannot be written"
 

@@ -1,14 +1,13 @@
 """What a Dask worker does for each part that a run sends it."""
 
 import threading
-import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
 import cloudpickle
 import pytest
-from prefect import flow, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect import flow
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 
@@ -39,21 +38,10 @@ def elsewhere(job: tuple[bytes, bytes], **parameters: Any) -> State[Any]:
     return made[0]
 
 
-def ended(flow_run: UUID, count: int) -> list[TaskRun]:
-    """Return a flow's task runs once so many have ended: the server takes them up from events."""
-    of_flow = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
-    deadline = time.monotonic() + 30
-    with get_client(sync_client=True) as client:
-        while True:
-            found = client.read_task_runs(flow_run_filter=of_flow)
-            done = [run for run in found if run.state and run.state.is_final()]
-            if len(done) >= count or time.monotonic() > deadline:
-                return done
-            time.sleep(0.1)
-
-
 @pytest.mark.usefixtures("prefect_harness")
-def test_a_worker_reads_prefects_settings_once_and_its_task_runs_are_those_of_the_flow() -> None:
+def test_a_worker_reads_prefects_settings_once_and_its_task_runs_are_those_of_the_flow(
+    ended_tasks: Callable[[UUID, int], list[TaskRun]],
+) -> None:
     workers._within.cache_clear()
 
     @flow
@@ -71,6 +59,6 @@ def test_a_worker_reads_prefects_settings_once_and_its_task_runs_are_those_of_th
     assert states[1].result() == 6
     assert states[2].message == "ValueError: 4 is even"
     assert (workers._within.cache_info().misses, workers._within.cache_info().hits) == (1, 2)
-    seen = ended(flow_run, 3)
+    seen = ended_tasks(flow_run, 3)
     assert {run.name for run in seen} == {"double 1", "double 3", "double 4"}
     assert {run.id for run in seen} == {state.state_details.task_run_id for state in states}

@@ -2,6 +2,8 @@ import errno
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,16 @@ def test_what_hdf5_says_of_a_full_disk_is_understood() -> None:
 def test_other_trouble_is_not_called_a_full_disk() -> None:
     with pytest.raises(PermissionError), needing_space(Path("parts")):
         raise PermissionError(errno.EACCES, "no")
+
+
+def test_a_database_that_cannot_grow_is_a_full_disk(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as database:
+        database.execute("CREATE TABLE a (b)")
+        database.execute("PRAGMA max_page_count = 2")
+        with pytest.raises(NoSpace, match=r"is full\)\. Free some space"), needing_space(tmp_path):
+            database.execute("INSERT INTO a VALUES (zeroblob(99999))")
+        with (
+            pytest.raises(sqlite3.OperationalError, match="no such table"),
+            needing_space(tmp_path),
+        ):
+            database.execute("SELECT * FROM none")

@@ -268,7 +268,7 @@ def test_a_full_disk_is_one_clear_error_and_keeps_no_block(hashes: Hashes) -> No
         assert not hashes._database.execute("SELECT 1 FROM listings").fetchall()
     for number in range(1_000):
         hashes.judge(f"{number}", "y", OK)
-    with pytest.raises(NoSpace, match=r"cannot grow\. Free some space, or name another store"):
+    with pytest.raises(NoSpace, match=r"is full\)\. Free some space, or name another store"):
         hashes.checkpoint()
     hashes._new_verdicts.clear()
 
